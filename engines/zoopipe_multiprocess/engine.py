@@ -1,0 +1,118 @@
+"""The driver's side: processes started, watched, stopped."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Sequence
+from multiprocessing.connection import Connection, wait
+from typing import Any, Literal
+
+import cloudpickle
+
+from zoopipe.errors import DeclarationError
+from zoopipe.runtime.engine import Attempt, BaseEngine, Done, End, Lost, Raised
+from zoopipe.runtime.progress import SLOTS, Progress
+from zoopipe.runtime.task import Task
+from zoopipe_multiprocess.worker import attempt_main
+
+StartMethod = Literal["fork", "forkserver", "spawn"]
+
+
+class ProcessAttempt(Attempt):
+    """An attempt in a process of its own."""
+
+    def __init__(self, task: Task, context: Any) -> None:
+        self.task = task
+        cells = context.RawArray("q", SLOTS)
+        self.progress = Progress(cells)
+        self.connection: Connection
+        self.connection, theirs = context.Pipe(duplex=False)
+        # A forked worker has the task already; others get it by value, also what __main__ defines.
+        payload = task if context.get_start_method() == "fork" else cloudpickle.dumps(task)
+        self.process = context.Process(
+            target=attempt_main,
+            args=(payload, cells, theirs, os.getpid()),
+            name=f"zoopipe: {task.label}",
+            daemon=True,
+        )
+        self.process.start()
+        theirs.close()
+
+    def end(self) -> End:
+        """How the attempt ended; called when the worker has spoken or is gone."""
+        end: End | None = None
+        try:
+            if self.connection.poll():
+                end = self.connection.recv()
+        except (EOFError, OSError):
+            end = None
+        finally:
+            self.connection.close()
+        self.process.join()
+        if isinstance(end, Done | Raised):
+            return end
+        return Lost(f"its worker (process {self.process.pid}) {_death(self.process.exitcode)}")
+
+    def kill(self) -> None:
+        if self.process.is_alive():
+            self.process.kill()
+
+
+def _death(exitcode: int | None) -> str:
+    if exitcode is not None and exitcode < 0:
+        try:
+            name = signal.Signals(-exitcode).name
+        except ValueError:
+            name = "an unknown signal"
+        return f"was killed by signal {-exitcode} ({name})"
+    hint = ""
+    if exitcode == 1:
+        hint = "; with start_method 'spawn' or 'forkserver' a script needs: if __name__ == '__main__'"
+    return f"ended with exit code {exitcode} before its shard was done{hint}"
+
+
+class MultiProcessEngine(BaseEngine):
+    """Runs each attempt in a process of its own, so that a death costs one shard only.
+
+    Pipes, models and hooks that `__main__` or a notebook defines reach the workers with every
+    start method. Progress crosses by shared memory.
+
+    Args:
+        max_workers: how many processes run at once; by default the CPUs that this process may use.
+        start_method: `fork` where the system has it, else `spawn`; `forkserver` for drivers whose own
+            threads hold locks that a fork would copy.
+
+    Raises:
+        DeclarationError: this system has no such start method, or `max_workers` is below 1.
+    """
+
+    def __init__(
+        self, max_workers: int | None = None, start_method: StartMethod | None = None
+    ) -> None:
+        if max_workers is not None and (not isinstance(max_workers, int) or max_workers < 1):
+            raise DeclarationError(f"max_workers must be a whole number from 1, not {max_workers!r}")
+        known = multiprocessing.get_all_start_methods()
+        if start_method is None:
+            start_method = "fork" if "fork" in known else "spawn"
+        if start_method not in known:
+            raise DeclarationError(f"start_method must be one of {known}, not {start_method!r}")
+        self._max_workers = max_workers
+        self._context: Any = multiprocessing.get_context(start_method)
+        self._attempts: dict[Any, ProcessAttempt] = {}
+
+    def slots(self) -> int:
+        return self._max_workers or len(os.sched_getaffinity(0))
+
+    def launch(self, task: Task) -> Attempt:
+        attempt = ProcessAttempt(task, self._context)
+        self._attempts[attempt.connection] = attempt
+        return attempt
+
+    def ended(self, timeout_s: float) -> Sequence[tuple[Attempt, End]]:
+        # A worker's end of the pipe closes with it, also when it is killed: no poll of processes.
+        sentinels = {attempt.process.sentinel: key for key, attempt in self._attempts.items()}
+        ready = wait([*self._attempts, *sentinels], timeout_s)
+        spoken = {sentinels.get(item, item) for item in ready}
+        return [(attempt, attempt.end()) for attempt in map(self._attempts.pop, spoken)]

@@ -1,0 +1,128 @@
+"""ZooPipe: rows from a source to a sink, checked with pydantic, at the speed of Arrow columns.
+
+Every public name is importable from here, and loaded when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoopipe.adapters.base import InputAdapter, OutputAdapter
+    from zoopipe.adapters.csv import CSVInputAdapter, CSVOutputAdapter
+    from zoopipe.adapters.json import JSONInputAdapter, JSONOutputAdapter
+    from zoopipe.errors import (
+        DeclarationError,
+        HookError,
+        InputError,
+        LedgerError,
+        MissingExtraError,
+        OutputError,
+        RunFailed,
+        RunStopped,
+        TooManyErrors,
+        WorkerLostError,
+        ZooPipeError,
+    )
+    from zoopipe.executors import BaseExecutor, MultiThreadExecutor, SingleThreadExecutor
+    from zoopipe.hooks import (
+        BaseHook,
+        ColumnHook,
+        EntryStatus,
+        EntryTypedDict,
+        FunctionHook,
+        HookPriority,
+        HookStore,
+    )
+    from zoopipe.manager import PipeManager
+    from zoopipe.pipe import Pipe
+    from zoopipe.report import FlowReport, PipeReport, PipeStatus
+    from zoopipe.runtime.engine import BaseEngine
+    from zoopipe_multiprocess import MultiProcessEngine
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "zoopipe.adapters.base": ("InputAdapter", "OutputAdapter"),
+    "zoopipe.adapters.csv": ("CSVInputAdapter", "CSVOutputAdapter"),
+    "zoopipe.adapters.json": ("JSONInputAdapter", "JSONOutputAdapter"),
+    "zoopipe.errors": (
+        "DeclarationError",
+        "HookError",
+        "InputError",
+        "LedgerError",
+        "MissingExtraError",
+        "OutputError",
+        "RunFailed",
+        "RunStopped",
+        "TooManyErrors",
+        "WorkerLostError",
+        "ZooPipeError",
+    ),
+    "zoopipe.executors": ("BaseExecutor", "MultiThreadExecutor", "SingleThreadExecutor"),
+    "zoopipe.hooks": (
+        "BaseHook",
+        "ColumnHook",
+        "EntryStatus",
+        "EntryTypedDict",
+        "FunctionHook",
+        "HookPriority",
+        "HookStore",
+    ),
+    "zoopipe.manager": ("PipeManager",),
+    "zoopipe.pipe": ("Pipe",),
+    "zoopipe.report": ("FlowReport", "PipeReport", "PipeStatus"),
+    "zoopipe.runtime.engine": ("BaseEngine",),
+    "zoopipe_multiprocess": ("MultiProcessEngine",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "BaseEngine",
+    "BaseExecutor",
+    "BaseHook",
+    "CSVInputAdapter",
+    "CSVOutputAdapter",
+    "ColumnHook",
+    "DeclarationError",
+    "EntryStatus",
+    "EntryTypedDict",
+    "FlowReport",
+    "FunctionHook",
+    "HookError",
+    "HookPriority",
+    "HookStore",
+    "InputAdapter",
+    "InputError",
+    "JSONInputAdapter",
+    "JSONOutputAdapter",
+    "LedgerError",
+    "MissingExtraError",
+    "MultiProcessEngine",
+    "MultiThreadExecutor",
+    "OutputAdapter",
+    "OutputError",
+    "Pipe",
+    "PipeManager",
+    "PipeReport",
+    "PipeStatus",
+    "RunFailed",
+    "RunStopped",
+    "SingleThreadExecutor",
+    "TooManyErrors",
+    "WorkerLostError",
+    "ZooPipeError",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'zoopipe' has no attribute {name!r}")
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,212 @@
+"""The contract between ZooPipe and a format.
+
+An input adapter *plans* in the driver (what are the columns, where can the input be cut) and
+*reads* on a worker, one shard at a time, as blocks. An output adapter opens *parts* on the workers
+and *merges* them in the driver. Neither knows of engines, and both pickle.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import pyarrow as pa
+
+from zoopipe.columns import NonFinite
+
+Stage = Literal["parse", "validate", "hook", "write"]
+#: One reason for a rejection: `{"loc": [...], "type": ..., "msg": ...}`, pydantic's own shape.
+Reason = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FileRange:
+    """The records of a file that begin in `[start, end)`, in bytes.
+
+    `exact` says that `start` is known to be where a record begins; otherwise the reader looks for
+    the first one from there, and what it took to be one is checked against its neighbour's end.
+    """
+
+    path: str
+    start: int
+    end: int
+    exact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A disjoint part of one pipe's input that can be read alone.
+
+    `skip` and `limit` count records; they are set only where the shard is the whole input.
+    """
+
+    index: int
+    ranges: tuple[FileRange, ...]
+    skip: int = 0
+    limit: int | None = None
+
+    def starting_at(self, offset: int) -> Shard:
+        """This shard with its first range beginning exactly at `offset`."""
+        first, *rest = self.ranges
+        moved = replace(first, start=offset, end=max(first.end, offset), exact=True)
+        return replace(self, ranges=(moved, *rest))
+
+
+@dataclass(frozen=True, slots=True)
+class InputPlan:
+    """What a driver knows of an input before any row is read.
+
+    Attributes:
+        shards: at least one.
+        columns: the column names, or None where each record has its own.
+        head: the names that the first record has, for outputs that need a header.
+        bytes_total: the size of what will be read, or None where it is unknown.
+        first_record: how many records of the input come before the first shard.
+        why_whole: the reason for a single shard where more were asked for.
+    """
+
+    shards: tuple[Shard, ...]
+    columns: tuple[str, ...] | None
+    bytes_total: int | None
+    first_record: int = 0
+    why_whole: str | None = None
+    head: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unparsed:
+    """A record that could not be turned into columns.
+
+    `record` is its number in the block, from 0; `text` is the record as it stands in the input.
+    """
+
+    record: int
+    reasons: list[Reason]
+    text: str
+
+
+@dataclass(slots=True)
+class Block:
+    """What a reader yields: some consecutive records of one file.
+
+    Attributes:
+        batch: the records that parsed, in order.
+        source: the file, as the user named it.
+        records: how many records the block holds, parsed or not.
+        row_records: for each row of `batch` its record number in the block; None where all parsed.
+        unparsed: the records that did not parse.
+        offsets: gives the byte at which each record begins; asked only when a row is rejected.
+        start: the byte at which the block begins.
+        end: the byte after the block, where the next record begins.
+        bytes_read: bytes of the file that this block took (compressed ones for compressed files).
+    """
+
+    batch: pa.RecordBatch
+    source: str
+    records: int
+    row_records: Sequence[int] | None
+    unparsed: list[Unparsed]
+    offsets: Callable[[], Sequence[int]]
+    start: int
+    end: int
+    bytes_read: int
+
+
+class InputAdapter(ABC):
+    """Reads one format. Making one does no I/O; bad options raise `DeclarationError` at once."""
+
+    @abstractmethod
+    def plan(self, shards: int) -> InputPlan:
+        """Cuts the input into at most `shards` shards, reading no more than its head.
+
+        Raises:
+            InputError: the input is missing, cannot be read or has no usable header.
+        """
+
+    @abstractmethod
+    def read(self, shard: Shard, columns: tuple[str, ...] | None) -> Iterator[Block]:
+        """The blocks of a shard, in order. `columns` are those of the plan.
+
+        Each range yields at least one block, an empty one where it holds no record, so that the
+        ranges that were read are known.
+
+        Raises:
+            InputError: the input vanished, or is damaged.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A batch turned into what a part stores.
+
+    Attributes:
+        payload: bytes-like pieces, in order.
+        rows: how many rows they hold.
+        refused: rows of the batch (by position) that the format cannot hold, with the reason.
+    """
+
+    payload: Sequence[Any]
+    rows: int
+    refused: Sequence[tuple[int, Reason]] = ()
+
+
+class PartWriter(Protocol):
+    """One attempt's part of an output."""
+
+    def encode(self, batch: pa.RecordBatch) -> Encoded:
+        """Turns a batch into bytes; pure, called from any thread, in any order."""
+
+    def write(self, encoded: Encoded) -> None:
+        """Appends; called from one thread, in order."""
+
+    def close(self) -> None:
+        """Makes the part durable."""
+
+    def discard(self) -> None:
+        """Removes the part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A durable staged part: where it is and how many rows it holds."""
+
+    path: Path
+    rows: int
+
+
+class OutputAdapter(ABC):
+    """Writes one format, to a file that appears whole or not at all.
+
+    Attributes:
+        nonfinite: how `nan` and infinities are spelled in this format's text.
+    """
+
+    nonfinite: NonFinite = "null"
+
+    @property
+    @abstractmethod
+    def output(self) -> str:
+        """The path that the user named."""
+
+    def check(self, columns: tuple[str, ...] | None) -> None:
+        """Refuses, before any row is read, what the output could not be written with.
+
+        Raises:
+            DeclarationError: the columns are not known, and the format needs them.
+        """
+
+    @abstractmethod
+    def open_part(self, path: Path, columns: tuple[str, ...] | None, leads: bool) -> PartWriter:
+        """A writer of one part; `leads` where the part begins a published file."""
+
+    @abstractmethod
+    def finish(
+        self, leader: Path, others: Sequence[Part], rows: int, columns: tuple[str, ...] | None
+    ) -> None:
+        """Makes `leader` (the part that leads, of `rows` rows) one whole file, with `others` after it.
+
+        The file is durable when this returns; nothing is published yet.
+        """

@@ -1,0 +1,370 @@
+"""JSON Lines and JSON arrays."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from zoopipe.adapters.base import (
+    Block,
+    Encoded,
+    FileRange,
+    InputAdapter,
+    InputPlan,
+    Reason,
+    Shard,
+    Unparsed,
+)
+from zoopipe.adapters.csv import check_counts
+from zoopipe.adapters.cutting import cut_files
+from zoopipe.adapters.text import Encoder, Framing, TextOutputAdapter, text_bytes
+from zoopipe.arrays import text_array, text_scalar
+from zoopipe.columns import concat, is_record_batch, json_cells, record_batch
+from zoopipe.errors import DeclarationError, InputError
+from zoopipe.storage.files import (
+    BLOCK_BYTES,
+    END,
+    ByteSource,
+    Compression,
+    Source,
+    bom_length,
+    check_compression,
+    compression_of,
+    find_files,
+    source_patterns,
+)
+
+_BLANK = b" \t\r\n"
+_HEAD_BYTES = 1 << 16
+
+
+class JSONInputAdapter(InputAdapter):
+    """Reads JSON Lines, or one JSON array of records; the first character of a file says which.
+
+    Each record is read as `json.loads` reads it; one that does not parse is rejected, alone.
+
+    Unit of parallelism: a byte range of JSON Lines; an array, or a compressed file, is read whole.
+
+    Args:
+        source: a path, a glob, or a list of them; many files are one input, in order.
+        skip_rows: how many records to leave out from the start of the input.
+        limit: read at most this many records of the whole input.
+        compression: `infer` (by extension: `.gz`, `.bz2`, `.zst`), None, `gzip`, `bz2`, `zstd`.
+
+    Raises:
+        DeclarationError: an option is out of range.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        skip_rows: int = 0,
+        limit: int | None = None,
+        compression: Compression = "infer",
+    ) -> None:
+        self._patterns = source_patterns(source)
+        check_counts(skip_rows=skip_rows, limit=limit)
+        check_compression(compression)
+        self._skip_rows = skip_rows
+        self._limit = limit
+        self._compression: Compression = compression
+
+    def __repr__(self) -> str:
+        return f"JSONInputAdapter({', '.join(self._patterns)})"
+
+    def plan(self, shards: int) -> InputPlan:
+        ranges = []
+        for path in find_files(self._patterns):
+            with self._open(path) as source:
+                start, is_array = _sniff(source)
+            cuttable = source.codec is None and not is_array
+            ranges.append(FileRange(path, start, os.path.getsize(path) if cuttable else END))
+        plan = cut_files(
+            ranges,
+            shards,
+            columns=None,
+            skip=self._skip_rows,
+            limit=self._limit,
+            read=lambda shard: self.read(shard, None),
+        )
+        return replace(plan, head=self._first_names(ranges))
+
+    def _first_names(self, ranges: Sequence[FileRange]) -> tuple[str, ...] | None:
+        """The keys of the first record that is an object."""
+        for block in self.read(Shard(0, tuple(ranges)), None):
+            for text in block.batch.column(0).slice(0, 100).to_pylist():
+                try:
+                    record = json.loads(text)
+                except (ValueError, RecursionError):
+                    continue
+                if isinstance(record, dict):
+                    return tuple(record)
+            if block.records:
+                break
+        return None
+
+    def _open(self, path: str) -> ByteSource:
+        return ByteSource(path, compression_of(path, self._compression))
+
+    def read(self, shard: Shard, columns: tuple[str, ...] | None) -> Iterator[Block]:
+        for part in shard.ranges:
+            with self._open(part.path) as source:
+                start, is_array = _sniff(source)
+            with self._open(part.path) as source:
+                blocks = _array_blocks(source, start) if is_array else _line_blocks(source, part)
+                for block in blocks:
+                    block.source = part.path
+                    yield block
+
+
+def _sniff(source: ByteSource) -> tuple[int, bool]:
+    """Where a file's data begins, after a BOM and blanks, and whether it is an array."""
+    head = source.read(_HEAD_BYTES)
+    start = bom_length(head)
+    begins = head[start:].lstrip(_BLANK)
+    return start, begins.startswith(b"[")
+
+
+def _line_blocks(source: ByteSource, part: FileRange) -> Iterator[Block]:
+    position = part.start
+    if source.codec is not None:
+        source.read(position)
+    elif part.exact:
+        source.seek(position)
+    else:
+        position = _next_line(source, position)
+        source.seek(position)
+    data, consumed, at_end = b"", source.consumed, False
+    if position >= part.end:
+        yield _block([], [], position, position)
+    while position < part.end and not (at_end and not data):
+        chunk = source.read(max(BLOCK_BYTES, len(data)))
+        at_end, data = not chunk, data + chunk
+        if part.end - position <= len(data):
+            cut = data.find(b"\n", part.end - position - 1) + 1
+        else:
+            cut = data.rfind(b"\n") + 1
+        if at_end and cut == 0:
+            cut = len(data)
+        if cut == 0:
+            continue
+        block = _lines_block(data[:cut], position)
+        block.bytes_read = cut if source.codec is None else source.consumed - consumed
+        consumed = source.consumed
+        yield block
+        position, data = position + cut, data[cut:]
+
+
+def _next_line(source: ByteSource, offset: int) -> int:
+    """Where the first line that begins at or after `offset` begins."""
+    position = offset - 1
+    source.seek(position)
+    while chunk := source.read(_HEAD_BYTES):
+        found = chunk.find(b"\n")
+        if found >= 0:
+            return position + found + 1
+        position += len(chunk)
+    return position
+
+
+def _lines_block(data: bytes, position: int) -> Block:
+    records, offsets, offset = [], [], 0
+    for line in data.split(b"\n"):
+        record = line.strip(_BLANK)
+        if record:
+            records.append(record)
+            offsets.append(offset)
+        offset += len(line) + 1
+    return _block(records, offsets, position, position + len(data))
+
+
+_SPACE = re.compile(rb"[ \t\r\n]*")
+# An object without nested ones: most records of most files, found in one match.
+_FLAT = re.compile(rb'\{[^{}\[\]"]*+(?:"(?:[^"\\]|\\.)*+"[^{}\[\]"]*+)*+\}', re.DOTALL)
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{},]|"', re.DOTALL)
+
+
+def _array_blocks(source: ByteSource, start: int) -> Iterator[Block]:
+    """The elements of an array, each whole, found by brackets and strings alone.
+
+    So an element that is no JSON is one rejected record, and its neighbours are unharmed.
+    """
+    head = source.read(start + _HEAD_BYTES)
+    base = head.index(b"[", start) + 1
+    data, at_end, closed, found_any, consumed = head[base:], False, False, False, 0
+    while not closed:
+        records: list[bytes] = []
+        offsets: list[int] = []
+        position = 0
+        while True:
+            begin = _after_space(data, position)
+            if not found_any and data[begin : begin + 1] == b"]":
+                closed, position = True, begin + 1
+                break
+            end = _element_end(data, begin)
+            if end is None:
+                break
+            found_any = True
+            records.append(data[begin:end].rstrip(_BLANK))
+            offsets.append(begin)
+            position = end + 1
+            if data[end : end + 1] == b"]":
+                closed = True
+                break
+        if records or closed:
+            block = _block(records, offsets, base, base + position)
+            block.bytes_read, consumed = source.consumed - consumed, source.consumed
+            yield block
+            base, data = base + position, data[position:]
+        elif at_end:
+            raise InputError(f"{source.path} is cut short: its array does not end (byte {base})")
+        chunk = source.read(max(BLOCK_BYTES, len(data)))
+        at_end, data = not chunk, data + chunk
+    if data.strip(_BLANK):
+        raise InputError(f"{source.path} goes on after the end of its array, at byte {base}")
+
+
+def _after_space(data: bytes, position: int) -> int:
+    match = _SPACE.match(data, position)
+    return match.end() if match else position
+
+
+def _element_end(data: bytes, begin: int) -> int | None:
+    """Where the comma or bracket after an element stands; None where it is not in `data`."""
+    flat = _FLAT.match(data, begin)
+    if flat is not None:
+        end = _after_space(data, flat.end())
+        if data[end : end + 1] in (b",", b"]"):
+            return end
+    depth = 0
+    for match in _TOKEN.finditer(data, begin):
+        token = match[0]
+        if token in (b"{", b"["):
+            depth += 1
+        elif depth == 0 and token in (b",", b"]"):
+            return match.start()
+        elif token in (b"}", b"]"):
+            depth -= 1
+        elif token == b'"':
+            return None
+    return None
+
+
+def _block(records: list[bytes], offsets: list[int], start: int, end: int) -> Block:
+    texts: list[str] = []
+    row_records: list[int] = []
+    unparsed: list[Unparsed] = []
+    for number, record in enumerate(records):
+        try:
+            texts.append(record.decode())
+            row_records.append(number)
+        except UnicodeDecodeError as error:
+            reason: Reason = {"loc": [], "type": "json_encoding", "msg": f"not valid UTF-8: {error.reason}"}
+            unparsed.append(Unparsed(number, [reason], record.decode("utf-8", "backslashreplace")))
+    return Block(
+        batch=record_batch(text_array(texts)),
+        source="",
+        records=len(records),
+        row_records=row_records if unparsed else None,
+        unparsed=unparsed,
+        offsets=lambda: offsets,
+        start=start,
+        end=end,
+        bytes_read=0,
+    )
+
+
+class JSONOutputAdapter(TextOutputAdapter):
+    """Writes JSON Lines or one JSON array, in UTF-8, each row as the model's `model_dump_json` gives it.
+
+    Delivery: the file appears whole, by a rename, or not at all.
+
+    Args:
+        output: the path.
+        format: `jsonl` or `array`; by default from the extension, `.json` is an array.
+        indent: spaces to indent the elements of an array by.
+    """
+
+    def __init__(
+        self,
+        output: str | os.PathLike[str],
+        format: Literal["jsonl", "array"] | None = None,
+        indent: int | None = None,
+    ) -> None:
+        super().__init__(os.fspath(output))
+        if format not in (None, "jsonl", "array"):
+            raise DeclarationError(f"format must be 'jsonl' or 'array', not {format!r}")
+        if format is None:
+            format = "array" if self._output.lower().endswith(".json") else "jsonl"
+        check_counts(indent=indent)
+        if indent is not None and format == "jsonl":
+            raise DeclarationError("indent is for arrays: a row of JSON Lines is one line")
+        self._format = format
+        self._indent = indent
+
+    def __repr__(self) -> str:
+        return f"JSONOutputAdapter({self._output})"
+
+    def framing(self, columns: tuple[str, ...] | None) -> Framing:
+        if self._format == "jsonl":
+            return Framing()
+        return Framing(begin=b"[", between=b",\n", end=b"]\n", end_empty=b"]\n")
+
+    def encoder(self, columns: tuple[str, ...] | None) -> Encoder:
+        if self._format == "jsonl":
+            return _JSONEncoder("\n")
+        return _JSONEncoder(",\n", self._indent)
+
+
+class _JSONEncoder:
+    """RecordBatches to JSON objects, each followed by `between`, save the last of an array's batch."""
+
+    def __init__(self, between: str, indent: int | None = None) -> None:
+        self._between = between
+        self._indent = indent
+
+    def __call__(self, batch: pa.RecordBatch) -> Encoded:
+        if not batch.num_rows:
+            return Encoded((), 0)
+        rows = self._objects(batch)
+        if self._indent is not None:
+            rows = text_array([self._indented(row) for row in rows.to_pylist()])
+        data = text_bytes(concat(rows, text_scalar(self._between)))
+        if self._between != "\n":
+            data = data[: -len(self._between)]
+        return Encoded([data], batch.num_rows)
+
+    def _indented(self, row: str) -> str:
+        return json.dumps(json.loads(row), ensure_ascii=False, indent=self._indent)
+
+    def _objects(self, batch: pa.RecordBatch) -> pa.StringArray:
+        if not is_record_batch(batch.schema):
+            return _joined(batch.columns, batch.schema)
+        records = batch.column(0)
+        if batch.num_columns == 1:
+            return records
+        rest = _joined(batch.columns[1:], pa.schema(list(batch.schema)[1:]))
+        merged = [
+            tail if record in (None, "{}") else f"{record[:-1]},{tail[1:]}"
+            for record, tail in zip(records.to_pylist(), rest.to_pylist(), strict=True)
+        ]
+        return text_array(merged)
+
+
+def _joined(columns: Sequence[Any], schema: pa.Schema) -> pa.StringArray:
+    """Columns as objects: literals and cells side by side, joined in one pass."""
+    pieces: list[Any] = []
+    literal = "{"
+    for column, field in zip(columns, schema, strict=True):
+        literal += json.dumps(field.name, ensure_ascii=False) + ":"
+        text, quotes = json_cells(column, field)
+        pieces += [text_scalar(literal + '"' if quotes else literal), text]
+        literal = '",' if quotes else ","
+    closing = literal.rstrip(",") + "}" if pieces else "{}"
+    return concat(*pieces, text_scalar(closing))

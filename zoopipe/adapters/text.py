@@ -1,0 +1,117 @@
+"""What the text formats share: parts are bytes, framed, joined by copying."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+
+from zoopipe.adapters.base import Encoded, OutputAdapter, Part
+from zoopipe.errors import DeclarationError
+from zoopipe.storage.staging import PartFile, reopen
+
+_COMPRESSED = (".gz", ".bz2", ".zst", ".zstd", ".xz", ".lz4")
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """The bytes around the rows of a file: before the first, between two, after the last."""
+
+    begin: bytes = b""
+    between: bytes = b""
+    end: bytes = b""
+    end_empty: bytes = b""
+
+
+class Encoder(Protocol):
+    """Turns a batch into bytes, the rows joined by the framing's `between`."""
+
+    def __call__(self, batch: pa.RecordBatch) -> Encoded: ...
+
+
+class TextOutputAdapter(OutputAdapter):
+    """A file of text rows."""
+
+    def __init__(self, output: str) -> None:
+        if not isinstance(output, str) or not output:
+            raise DeclarationError(f"output must be a path, not {output!r}")
+        if Path(output).suffix.lower() in _COMPRESSED:
+            raise DeclarationError(
+                f"cannot write {output}: compressed outputs are not supported; "
+                "leave the extension off and compress the file afterwards"
+            )
+        self._output = output
+
+    @property
+    def output(self) -> str:
+        return self._output
+
+    @abstractmethod
+    def framing(self, columns: tuple[str, ...] | None) -> Framing:
+        """The bytes around the rows."""
+
+    @abstractmethod
+    def encoder(self, columns: tuple[str, ...] | None) -> Encoder:
+        """The function that turns batches into bytes."""
+
+    def check(self, columns: tuple[str, ...] | None) -> None:
+        self.framing(columns)
+
+    def open_part(self, path: Path, columns: tuple[str, ...] | None, leads: bool) -> TextPart:
+        return TextPart(path, self.encoder(columns), self.framing(columns), leads)
+
+    def finish(
+        self, leader: Path, others: Sequence[Part], rows: int, columns: tuple[str, ...] | None
+    ) -> None:
+        framing = self.framing(columns)
+        file = reopen(leader)
+        try:
+            for part in others:
+                if part.rows and rows and framing.between:
+                    file.write(framing.between)
+                file.append_file(part.path)
+                rows += part.rows
+            end = framing.end if rows else framing.end_empty
+            if end:
+                file.write(end)
+        finally:
+            file.close()
+
+
+class TextPart:
+    """A staged part of a text output."""
+
+    def __init__(self, path: Path, encoder: Encoder, framing: Framing, leads: bool) -> None:
+        self.encode = encoder
+        self._between = framing.between
+        self._rows = 0
+        self._file = PartFile(path)
+        if leads and framing.begin:
+            self._file.write(framing.begin)
+
+    def write(self, encoded: Encoded) -> None:
+        if not encoded.rows:
+            return
+        if self._rows and self._between:
+            self._file.write(self._between)
+        for piece in encoded.payload:
+            self._file.write(piece)
+        self._rows += encoded.rows
+
+    def close(self) -> None:
+        self._file.close()
+
+    def discard(self) -> None:
+        self._file.discard()
+
+
+def text_bytes(lines: pa.StringArray) -> memoryview:
+    """The bytes of a string array without nulls, one after the other, uncopied."""
+    _, offsets, data = lines.buffers()
+    bounds = memoryview(offsets).cast("i")
+    start, end = bounds[lines.offset], bounds[lines.offset + len(lines)]
+    return memoryview(data)[start:end] if data is not None else memoryview(b"")

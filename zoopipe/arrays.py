@@ -1,0 +1,100 @@
+"""Small Arrow arrays made straight from buffers.
+
+Where pandas is installed, pyarrow's first conversion of a Python object (`pa.array`, `pa.scalar`, a
+`str` given to a kernel) imports pandas: about a second, in every fresh worker. Arrays built from
+buffers never take that path, so the package makes its masks, literals and patches here.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+def _validity(flags: Sequence[bool]) -> pa.Buffer | None:
+    """A validity bitmap for `flags` (True is valid), or None where all are valid."""
+    if all(flags):
+        return None
+    return _bitmap(flags)
+
+
+def _bitmap(flags: Sequence[bool]) -> pa.Buffer:
+    bits = bytearray((len(flags) + 7) // 8)
+    for position, flag in enumerate(flags):
+        if flag:
+            bits[position >> 3] |= 1 << (position & 7)
+    return pa.py_buffer(bytes(bits))
+
+
+def text_array(values: Sequence[str | None]) -> pa.StringArray:
+    """A string array of `values`, None as null.
+
+    Raises:
+        UnicodeEncodeError: a value holds a lone surrogate, which UTF-8 cannot.
+    """
+    encoded = [b"" if value is None else value.encode() for value in values]
+    offsets = array("i", accumulate(map(len, encoded), initial=0))
+    validity = _validity([value is not None for value in values])
+    buffers = [validity, pa.py_buffer(offsets.tobytes()), pa.py_buffer(b"".join(encoded))]
+    return pa.Array.from_buffers(pa.string(), len(encoded), buffers)
+
+
+def text_scalar(value: str) -> pa.StringScalar:
+    """`value` as an Arrow scalar."""
+    return text_array([value])[0]
+
+
+def int64_array(values: Sequence[int | None]) -> pa.Int64Array:
+    """A 64-bit integer array of `values`, None as null."""
+    data = array("q", [0 if value is None else value for value in values])
+    validity = _validity([value is not None for value in values])
+    return pa.Array.from_buffers(
+        pa.int64(), len(data), [validity, pa.py_buffer(data.tobytes())]
+    )
+
+
+def int64_scalar(value: int) -> pa.Int64Scalar:
+    """`value` as an Arrow scalar."""
+    return int64_array([value])[0]
+
+
+def repeat(value: str, length: int) -> pa.StringArray:
+    """A string array that holds `value` `length` times."""
+    return text_array([value]).take(zeros(length))
+
+
+def nulls(length: int) -> pa.StringArray:
+    """A string array of `length` nulls."""
+    return pa.nulls(length, pa.string())
+
+
+def zeros(length: int) -> pa.Int64Array:
+    """`length` zeros."""
+    return pa.Array.from_buffers(pa.int64(), length, [None, pa.py_buffer(bytes(8 * length))])
+
+
+def mask_of(length: int, positions: Iterable[int]) -> pa.BooleanArray:
+    """A mask of `length` rows that is true at `positions`."""
+    bits = bytearray((length + 7) // 8)
+    for position in positions:
+        bits[position >> 3] |= 1 << (position & 7)
+    return pa.Array.from_buffers(pa.bool_(), length, [None, pa.py_buffer(bytes(bits))])
+
+
+def positions_of(mask: pa.BooleanArray) -> list[int]:
+    """The positions at which `mask` is true, ascending."""
+    positions: list[int] = pc.indices_nonzero(mask).to_pylist()
+    return positions
+
+
+def all_true(mask: pa.BooleanArray) -> bool:
+    """Whether no row of `mask` is false or null."""
+    return bool(mask.true_count == len(mask))
+
+
+FALSE: pa.BooleanScalar = mask_of(1, ())[0]
+EMPTY: pa.StringScalar = text_scalar("")

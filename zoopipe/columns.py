@@ -1,0 +1,279 @@
+"""How values that Arrow has no exact type for travel in a `RecordBatch`.
+
+Between stages everything is a RecordBatch. A column is either plainly typed (`int64`, `date32`, a
+string that *is* a string), or it is a string column whose field metadata names an encoding:
+
+| encoding | a cell is | null is |
+|---|---|---|
+| `json` | the JSON text of the value: `12`, `1.5`, `true`, `[1,2]` | null |
+| `bare` | a JSON string's content that needs no escape: an ISO date | null |
+| `record` | the JSON text of a whole row, an object | a row without columns |
+
+So a cell of a CSV file that provably *is* the JSON text of its value goes from reader to writer
+untouched, and a row with a shape of its own (JSON input, `extra="allow"`) still is one cell.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic_core import to_json
+
+from zoopipe.arrays import text_array, text_scalar
+
+Encoding = Literal["plain", "json", "bare", "record"]
+NonFinite = Literal["null", "constants"]
+
+RECORD = "_record"
+_ENCODING = b"zoopipe.encoding"
+_LOGICAL = b"zoopipe.type"
+
+#: Arrow types that an encoded column can be cast to, by the name of its Python type.
+_LOGICAL_TYPES: Mapping[str, pa.DataType] = {
+    "int": pa.int64(),
+    "float": pa.float64(),
+    "bool": pa.bool_(),
+    "date": pa.date32(),
+    "datetime": pa.timestamp("us"),
+}
+
+# What JSON must escape, the same in serde (pydantic) and in Python's json.
+_NEEDS_ESCAPE = r'["\\\x00-\x1f]'
+_QUOTE, _NULL, _POINT_ZERO = text_scalar('"'), text_scalar("null"), text_scalar(".0")
+_SEPARATOR = text_scalar("")
+
+
+def encoded_field(name: str, encoding: Encoding, logical: str | None = None) -> pa.Field:
+    """A string field whose cells are in `encoding`; `logical` is the Python type they stand for."""
+    if encoding == "plain":
+        return pa.field(name, pa.string())
+    metadata = {_ENCODING: encoding.encode()}
+    if logical is not None:
+        metadata[_LOGICAL] = logical.encode()
+    return pa.field(name, pa.string(), metadata=metadata)
+
+
+def encoding_of(field: pa.Field) -> Encoding:
+    """The encoding of a field's cells; `plain` for any column that is simply typed."""
+    metadata = field.metadata
+    if not metadata:
+        return "plain"
+    name: Encoding = metadata.get(_ENCODING, b"plain").decode()
+    return name
+
+
+def record_batch(records: pa.StringArray) -> pa.RecordBatch:
+    """A batch of whole rows, each the JSON text of an object."""
+    return pa.RecordBatch.from_arrays(
+        [records], schema=pa.schema([encoded_field(RECORD, "record")])
+    )
+
+
+def is_record_batch(schema: pa.Schema) -> bool:
+    """Whether a batch's rows ride whole, in one `record` column."""
+    return len(schema) > 0 and encoding_of(schema.field(0)) == "record"
+
+
+def concat(first: Any, *rest: Any) -> pa.StringArray:
+    """Joins strings element by element; scalars repeat, a null makes the result null."""
+    return pc.binary_join_element_wise(first, *rest, _SEPARATOR)
+
+
+def text_form(column: pa.Array, field: pa.Field) -> tuple[Encoding, pa.StringArray]:
+    """A column as text: `plain`, `bare` or `json` cells, from any type.
+
+    Numbers are written as pydantic writes them to JSON.
+    """
+    encoding = encoding_of(field)
+    if encoding != "plain":
+        return encoding, column
+    kind = column.type
+    if pa.types.is_string(kind):
+        return "plain", column
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return "plain", column.cast(pa.string())
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
+        return "json", column.cast(pa.string())
+    if pa.types.is_float64(kind):
+        return "json", float_text(column)
+    if pa.types.is_date32(kind):
+        return "bare", column.cast(pa.string())
+    return "json", json_texts(column.to_pylist())
+
+
+def json_texts(values: Sequence[Any], nonfinite: NonFinite = "null") -> pa.StringArray:
+    """The JSON text of each value, None as null."""
+    return text_array([None if value is None else json_text(value, nonfinite) for value in values])
+
+
+def json_text(value: Any, nonfinite: NonFinite = "null") -> str:
+    """The JSON text of a Python value, as pydantic writes it."""
+    return to_json(value, inf_nan_mode=nonfinite).decode()
+
+
+def float_text(column: pa.DoubleArray) -> pa.StringArray:
+    """Floats as pydantic writes them: `1.0`, `1e+16`; not finite ones as JSON's null.
+
+    Arrow's text is the same save for whole numbers, which lack the `.0`, and for what is not a
+    plain decimal (exponents, `nan`); the latter take the slow way, one by one.
+    """
+    text = column.cast(pa.string())
+    whole = pc.match_substring_regex(text, pattern=r"^-?[0-9]+$")
+    plain = pc.match_substring_regex(text, pattern=r"^-?(?:0\.0{0,3}[1-9][0-9]*|[1-9][0-9]*\.[0-9]+)$")
+    if whole.true_count:
+        text = pc.if_else(whole, concat(text, _POINT_ZERO), text)
+    odd = pc.invert(pc.or_(whole, plain))
+    if odd.true_count:
+        values = column.filter(odd, null_selection_behavior="drop").to_pylist()
+        text = pc.replace_with_mask(text, odd, json_texts_or_null(values))
+    return text
+
+
+def json_texts_or_null(values: Sequence[float]) -> pa.StringArray:
+    """JSON texts where `nan` and infinities become null cells."""
+    return text_array([None if text == "null" else text for text in map(json_text, values)])
+
+
+def json_cells(column: pa.Array, field: pa.Field) -> tuple[pa.StringArray, bool]:
+    """A column as JSON text, with whether each cell still has to be put between quotes.
+
+    Returns:
+        The cells, escaped where they are strings, and True where the caller adds the quotes.
+        A column that has nulls never leaves its quotes to the caller.
+    """
+    encoding, text = text_form(column, field)
+    if encoding == "json":
+        return (pc.fill_null(text, _NULL) if text.null_count else text), False
+    if encoding == "plain":
+        text = _escape(text)
+    if text.null_count:
+        return pc.fill_null(concat(_QUOTE, text, _QUOTE), _NULL), False
+    return text, True
+
+
+def _escape(text: pa.StringArray) -> pa.StringArray:
+    """JSON's escapes applied to the cells that need any."""
+    needs = pc.match_substring_regex(text, pattern=_NEEDS_ESCAPE)
+    if not needs.true_count:
+        return text
+    cells = text.filter(needs, null_selection_behavior="drop").to_pylist()
+    escaped = text_array([json.dumps(cell, ensure_ascii=False)[1:-1] for cell in cells])
+    return pc.replace_with_mask(text, needs, escaped)
+
+
+def cells(column: pa.Array, field: pa.Field) -> pa.StringArray:
+    """A column as the text of CSV cells: strings bare, other values as JSON, null as null."""
+    encoding, text = text_form(column, field)
+    if encoding != "json":
+        return text
+    odd = pc.match_substring_regex(text, pattern=r'^(?:"|null$)')
+    if not odd.true_count:
+        return text
+    values = text.filter(odd, null_selection_behavior="drop").to_pylist()
+    return pc.replace_with_mask(text, odd, text_array([json.loads(value) for value in values]))
+
+
+def cell_text(value: Any) -> str | None:
+    """One Python value as the text of a CSV cell; None stays None."""
+    if value is None or isinstance(value, str):
+        return value
+    return cell_of_json(json_text(value, "constants"))
+
+
+def cell_of_json(text: str) -> str | None:
+    """The CSV cell for a JSON text."""
+    if text.startswith('"'):
+        cell: str = json.loads(text)
+        return cell
+    return None if text == "null" else text
+
+
+def rows_of(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """A batch's rows as dicts of Python values.
+
+    Encoded columns give what their JSON text stands for; dates in them stay ISO text.
+    """
+    if is_record_batch(batch.schema):
+        return [{} if text is None else json.loads(text) for text in batch.column(0).to_pylist()]
+    columns = [
+        python_values(column, field)
+        for column, field in zip(batch.columns, batch.schema, strict=True)
+    ]
+    names = batch.schema.names
+    if not columns:
+        return [{} for _ in range(batch.num_rows)]
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def python_values(column: pa.Array, field: pa.Field) -> list[Any]:
+    """A column's cells as Python values."""
+    values: list[Any] = column.to_pylist()
+    if encoding_of(field) != "json":
+        return values
+    return [None if text is None else json.loads(text) for text in values]
+
+
+def typed(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with every encoded column cast to its Arrow type, where all its values fit.
+
+    An integer beyond 64 bits, or datetimes with different offsets, leave their column as it is:
+    exact text rather than a value that lost something.
+    """
+    if is_record_batch(batch.schema):
+        return from_rows(rows_of(batch))
+    columns, fields = [], []
+    for column, field in zip(batch.columns, batch.schema, strict=True):
+        column, field = _typed_column(column, field)
+        columns.append(column)
+        fields.append(field)
+    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
+
+
+def _typed_column(column: pa.Array, field: pa.Field) -> tuple[pa.Array, pa.Field]:
+    if encoding_of(field) == "plain" or field.metadata.get(_LOGICAL) is None:
+        return column, field
+    logical = field.metadata[_LOGICAL].decode()
+    kind = _LOGICAL_TYPES[logical]
+    if logical == "datetime" and pc.ends_with(column, pattern="Z").true_count:
+        kind = pa.timestamp("us", tz="UTC")
+    try:
+        values = column.cast(kind)
+    except pa.ArrowInvalid:
+        return column, field
+    if logical == "int":
+        exact = values.cast(pa.string()).equals(column)
+        return (values, pa.field(field.name, kind)) if exact else (column, field)
+    return values, pa.field(field.name, kind)
+
+
+def from_rows(rows: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:
+    """Rows of Python values as a batch: a column a key (first seen first), typed where Arrow can.
+
+    A column of mixed types, or of values that Arrow has no type for, is `json`.
+    """
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns, fields = [], []
+    for name in names:
+        column, field = from_values(name, [row.get(name) for row in rows])
+        columns.append(column)
+        fields.append(field)
+    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
+
+
+def from_values(name: str, values: Sequence[Any]) -> tuple[pa.Array, pa.Field]:
+    """One column of Python values, typed where Arrow holds them exactly, else `json`."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds <= {str}:
+        return text_array(values), pa.field(name, pa.string())
+    if len(kinds) == 1 and kinds <= {int, float, bool}:
+        try:
+            column = pa.array(values)
+        except (pa.ArrowInvalid, OverflowError):
+            pass
+        else:
+            return column, pa.field(name, column.type)
+    return json_texts(values), encoded_field(name, "json")

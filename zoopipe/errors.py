@@ -1,0 +1,68 @@
+"""The errors that ZooPipe raises, one tree that branches by who must act.
+
+```
+ZooPipeError
+├── DeclarationError      the code that declares the pipe: an option, a model, a hook's type
+│   └── MissingExtraError an optional package is not installed
+├── InputError            the data: a file that is missing, damaged or has no usable header
+├── OutputError           the place results go to: not writable, full, taken by another pipe
+├── HookError             user code that sees whole batches raised
+├── TooManyErrors         more rows were rejected than `max_errors` allows
+├── WorkerLostError       a worker died: killed, out of memory, gone
+├── LedgerError           the books of a run do not balance
+├── RunStopped            the run was stopped before its end
+└── RunFailed             what `run()` raises: the sentences of every pipe that failed
+```
+
+Every error pickles (arguments are positional), and none carries the values of a row.
+"""
+
+from __future__ import annotations
+
+
+class ZooPipeError(Exception):
+    """The root of the tree. `retryable` says whether another attempt could succeed."""
+
+    retryable = False
+
+
+class DeclarationError(ZooPipeError, ValueError):
+    """An option, model or hook is unknown, contradictory or of the wrong type."""
+
+
+class MissingExtraError(DeclarationError, ImportError):
+    """An optional package is needed; the message says which extra to install."""
+
+
+class InputError(ZooPipeError):
+    """An input cannot be read: missing, not permitted, damaged, or without a usable header."""
+
+
+class OutputError(ZooPipeError):
+    """An output cannot be written or published."""
+
+
+class HookError(ZooPipeError):
+    """A hook that sees a whole batch raised; the message names hook and rows."""
+
+
+class TooManyErrors(ZooPipeError):
+    """More rows were rejected than the pipe's `max_errors` allows."""
+
+
+class WorkerLostError(ZooPipeError):
+    """A worker died before its shard was done; the message names shard and signal or exit code."""
+
+    retryable = True
+
+
+class LedgerError(ZooPipeError):
+    """Ranges do not tile the input, or `read + added != written + rejected + dropped`."""
+
+
+class RunStopped(ZooPipeError):
+    """The run was stopped (`shutdown()`, a signal) before the pipe was done."""
+
+
+class RunFailed(ZooPipeError):
+    """At least one pipe of a run failed; nothing of a failed pipe was published."""

@@ -1,0 +1,191 @@
+"""`PipeManager`: many pipes, or one pipe cut into shards, on an engine."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+
+from zoopipe.errors import DeclarationError, RunFailed
+from zoopipe.executors import BaseExecutor
+from zoopipe.pipe import Pipe
+from zoopipe.report import FlowReport, PipeReport, PipeStatus
+from zoopipe.runtime.engine import BaseEngine
+from zoopipe.runtime.plan import plan_pipes, target_of
+from zoopipe.runtime.registry import default_engine
+
+logger = logging.getLogger(__name__)
+
+
+class PipeManager:
+    """Runs pipes on an engine: plan → run → commit → report.
+
+    As a context manager it starts on entry; on exit it waits for the end, unless an exception is
+    on its way, and leaves nothing running and nothing staged.
+
+    Args:
+        pipes: at least one; no two may write the same file.
+        engine: where attempts run; by default processes on this machine.
+
+    Raises:
+        DeclarationError: there is no pipe, or two outputs are the same file.
+    """
+
+    def __init__(self, pipes: Sequence[Pipe], engine: BaseEngine | None = None) -> None:
+        self._pipes = tuple(pipes)
+        if not self._pipes or not all(isinstance(pipe, Pipe) for pipe in self._pipes):
+            raise DeclarationError(f"pipes must be a list of at least one Pipe, not {pipes!r}")
+        if engine is not None and not isinstance(engine, BaseEngine):
+            raise DeclarationError(f"engine must be a BaseEngine, not {engine!r}")
+        _check_targets(self._pipes)
+        self._engine = engine or default_engine()
+        self._shards = 1
+        self._merge = True
+
+    @classmethod
+    def parallelize_pipe(
+        cls,
+        pipe: Pipe,
+        workers: int,
+        should_merge: bool = True,
+        executor: BaseExecutor | None = None,
+        engine: BaseEngine | None = None,
+    ) -> PipeManager:
+        """A manager that runs one pipe as `workers` shards of its input.
+
+        Args:
+            pipe: the pipe; its input is cut by byte ranges.
+            workers: how many shards, at least 1. An input that cannot be cut is one shard, and
+                the log says why.
+            should_merge: publish one file, rows in input order; otherwise a file a shard,
+                `<stem>_part_00001<suffix>` and so on.
+            executor: instead of the pipe's own.
+            engine: by default processes, as many at a time as there are CPUs.
+
+        Raises:
+            DeclarationError: `workers` is no whole number from 1.
+        """
+        if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
+            raise DeclarationError(f"workers must be a whole number from 1, not {workers!r}")
+        manager = cls([pipe if executor is None else pipe.with_executor(executor)], engine)
+        manager._shards = workers
+        manager._merge = should_merge
+        return manager
+
+    def start(self) -> None:
+        """Plans the run, starts it and returns; the commit comes by itself when shards are done.
+
+        Raises:
+            RuntimeError: it is already running.
+            InputError, OutputError: an input or output cannot be used; nothing was started.
+        """
+        if self.is_running:
+            raise RuntimeError("the manager is already running")
+        planned = plan_pipes(self._pipes, self._shards, self._merge)
+        try:
+            self._engine.start(planned)
+        except BaseException:
+            for pipe in planned:
+                pipe.remove_staging()
+            raise
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Waits until all pipes have ended, at most `timeout` seconds; says whether they have."""
+        return self._engine.wait(timeout)
+
+    def shutdown(self, timeout: float = 5.0) -> None:
+        """Stops what runs, by force after `timeout` seconds; nothing stays staged."""
+        self._engine.shutdown(timeout)
+
+    def run(self) -> FlowReport:
+        """Starts, shows progress on a terminal, waits, and returns the final report.
+
+        Raises:
+            RunFailed: a pipe failed or was stopped; of such a pipe nothing was published.
+            KeyboardInterrupt: Ctrl-C; the workers are stopped and nothing is published.
+        """
+        self.start()
+        try:
+            self._wait_and_show()
+        except BaseException:
+            self.shutdown()
+            raise
+        report = self.report
+        if report.status is not PipeStatus.COMPLETED:
+            raise RunFailed(report.error or "the run was stopped before its end")
+        return report
+
+    def _wait_and_show(self) -> None:
+        if sys.stderr is not None and sys.stderr.isatty():
+            from zoopipe.progress import show
+
+            show(self)
+        else:
+            self.wait()
+
+    @property
+    def pipes(self) -> tuple[Pipe, ...]:
+        """The pipes."""
+        return self._pipes
+
+    @property
+    def pipe_count(self) -> int:
+        """How many pipes there are."""
+        return len(self._pipes)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the run goes on; False before it and after the last commit."""
+        return self._engine.is_running
+
+    @property
+    def pipe_reports(self) -> list[PipeReport]:
+        """A snapshot of each pipe. Raises `RuntimeError` where the run has not been started."""
+        return self._engine.pipe_reports
+
+    @property
+    def report(self) -> FlowReport:
+        """A snapshot of all pipes. Raises `RuntimeError` where the run has not been started."""
+        return self._engine.report
+
+    def get_pipe_report(self, index: int) -> PipeReport:
+        """A snapshot of one pipe.
+
+        Raises:
+            RuntimeError: the run has not been started.
+            IndexError: there is no such pipe.
+        """
+        return self._engine.get_pipe_report(index)
+
+    def __enter__(self) -> PipeManager:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self.wait()
+        finally:
+            self.shutdown()
+
+    def __repr__(self) -> str:
+        return f"PipeManager({len(self._pipes)} pipes, {type(self._engine).__name__})"
+
+
+def _check_targets(pipes: Sequence[Pipe]) -> None:
+    """Refuses two outputs that are one file: the later would replace the earlier."""
+    taken: dict[str, str] = {}
+    for index, pipe in enumerate(pipes):
+        for role, adapter in (("output", pipe.output_adapter), ("error output", pipe.error_output_adapter)):
+            if adapter is None:
+                continue
+            target, user = str(target_of(adapter)), f"the {role} of pipe {index}"
+            if target in taken:
+                raise DeclarationError(f"{taken[target]} and {user} are the same file: {target}")
+            taken[target] = user

@@ -1,0 +1,108 @@
+"""Commit: staged parts become what users see, in one atomic step a file, in the driver alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from zoopipe.adapters.base import OutputAdapter, Part
+from zoopipe.columns import is_record_batch, rows_of
+from zoopipe.runtime.piperun import PipeRun
+from zoopipe.runtime.task import Task
+from zoopipe.stages.rejects import META_NAMES, renumbered
+from zoopipe.storage.staging import Staging, part_target, publish, remove_parts_beyond
+
+
+def commit(run: PipeRun) -> None:
+    """Publishes a pipe's output and rejects, the rejects first: who sees an output sees them too.
+
+    Effect: if this raises before the last rename, the old output is still there.
+
+    Raises:
+        OutputError: the disk is full or failed, or the target's folder vanished.
+    """
+    planned = run.planned
+    parts = [Part(task.part, r.written) for task, r in zip(run.parts, run.results, strict=True)]
+    if planned.reject_staging is not None:
+        _commit_rejects(run, planned.reject_staging)
+    adapter = planned.pipe.output_adapter
+    if planned.merge:
+        leader, *others = parts
+        adapter.finish(leader.path, others, leader.rows, planned.output_columns)
+        publish(leader.path, planned.staging.target)
+        return
+    for part in parts:
+        adapter.finish(part.path, [], part.rows, planned.output_columns)
+    _publish_parts([part.path for part in parts], planned.staging.target)
+
+
+def _publish_parts(parts: Sequence[Path], target: Path) -> None:
+    for number, part in enumerate(parts, 1):
+        publish(part, part_target(target, number))
+    remove_parts_beyond(target, len(parts))
+
+
+def _commit_rejects(run: PipeRun, staging: Staging) -> None:
+    """Writes staged rejects in the format of the error output, numbered in the whole input."""
+    planned = run.planned
+    adapter = planned.pipe.error_output_adapter
+    assert adapter is not None, "a reject staging comes with an adapter"
+    columns = planned.reject_columns or _names_in(run.parts)
+    before = planned.input.first_record
+    groups: list[list[tuple[Task, int]]] = []
+    for task, result in zip(run.parts, run.results, strict=True):
+        if not groups or not planned.merge:
+            groups.append([])
+        groups[-1].append((task, before))
+        before += result.records
+    files = [
+        _write_rejects(adapter, group, staging.folder / f"rejects-{number:05d}", columns)
+        for number, group in enumerate(groups, 1)
+    ]
+    if planned.merge:
+        publish(files[0], staging.target)
+    else:
+        _publish_parts(files, staging.target)
+
+
+def _write_rejects(
+    adapter: OutputAdapter,
+    group: Sequence[tuple[Task, int]],
+    path: Path,
+    columns: tuple[str, ...],
+) -> Path:
+    writer = adapter.open_part(path, columns, leads=True)
+    rows = 0
+    try:
+        for task, before in group:
+            for batch in _staged(task):
+                encoded = writer.encode(renumbered(batch, before))
+                writer.write(encoded)
+                rows += encoded.rows
+        writer.close()
+    except BaseException:
+        writer.discard()
+        raise
+    adapter.finish(path, [], rows, columns)
+    return path
+
+
+def _staged(task: Task) -> Iterator[pa.RecordBatch]:
+    """The rejects that an attempt staged."""
+    if task.rejects is None or not task.rejects.exists():
+        return
+    with pa.OSFile(str(task.rejects)) as file, pa.ipc.open_stream(file) as stream:
+        yield from stream
+
+
+def _names_in(tasks: Sequence[Task]) -> tuple[str, ...]:
+    """The keys of all rejected records, first seen first, and the columns that say why."""
+    names: dict[str, None] = {}
+    for task in tasks:
+        for batch in _staged(task):
+            if is_record_batch(batch.schema):
+                for row in rows_of(batch.select([0])):
+                    names.update(dict.fromkeys(row))
+    return (*(name for name in names if name not in META_NAMES), *META_NAMES)

@@ -1,0 +1,54 @@
+"""The engine of `Pipe.run()`: one attempt at a time, in a thread of this process."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Sequence
+
+from zoopipe.errors import ZooPipeError
+from zoopipe.runtime.engine import Attempt, BaseEngine, Done, End, Raised
+from zoopipe.runtime.progress import Progress
+from zoopipe.runtime.task import Task, run_task
+
+
+class InlineAttempt(Attempt):
+    """An attempt in a thread. It stops between blocks; a thread cannot be killed."""
+
+    def __init__(self, task: Task, ends: queue.SimpleQueue[tuple[Attempt, End]]) -> None:
+        self.task = task
+        self.progress = Progress()
+        self._ends = ends
+        threading.Thread(target=self._run, name="zoopipe-pipe", daemon=True).start()
+
+    def _run(self) -> None:
+        end: End
+        try:
+            end = Done(run_task(self.task, self.progress))
+        except ZooPipeError as error:
+            end = Raised(error)
+        except BaseException as error:
+            end = Raised(ZooPipeError(f"{self.task.label}: {type(error).__name__}: {error}"))
+        self._ends.put((self, end))
+
+    def kill(self) -> None:
+        self.progress.ask_to_stop()
+
+
+class InlineEngine(BaseEngine):
+    """Runs attempts in this process. Code runs in the driver; nothing has to pickle."""
+
+    def __init__(self) -> None:
+        self._ends: queue.SimpleQueue[tuple[Attempt, End]] = queue.SimpleQueue()
+
+    def slots(self) -> int:
+        return 1
+
+    def launch(self, task: Task) -> Attempt:
+        return InlineAttempt(task, self._ends)
+
+    def ended(self, timeout_s: float) -> Sequence[tuple[Attempt, End]]:
+        try:
+            return [self._ends.get(timeout=timeout_s)]
+        except queue.Empty:
+            return []

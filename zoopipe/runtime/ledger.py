@@ -1,0 +1,73 @@
+"""The books of a pipe: every record of the input was read once, and went one way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zoopipe.adapters.base import FileRange, Shard
+from zoopipe.errors import LedgerError
+from zoopipe.runtime.task import ShardResult
+from zoopipe.storage.files import END
+
+
+def first_loose_seam(results: Sequence[ShardResult | None]) -> tuple[int, int] | None:
+    """The first shard that did not begin where the one before it ended.
+
+    The first shard begins at a known place, so every seam before the one found is right, and so is
+    the end of the shard before it.
+
+    Returns:
+        The shard's index and the byte where it has to begin; None where all seams known so far are
+        tight.
+    """
+    for index in range(1, len(results)):
+        before, after = results[index - 1], results[index]
+        if before is None or after is None:
+            return None
+        last, first = before.ranges[-1], after.ranges[0]
+        if last.path == first.path and last.end != first.start:
+            return index, last.end
+    return None
+
+
+def check_balance(result: ShardResult, label: str) -> None:
+    """Raises `LedgerError` unless read + added == written + rejected + dropped."""
+    came = result.records + result.added
+    went = result.written + result.rejected + result.dropped
+    if came != went:
+        raise LedgerError(
+            f"{label}: the books do not balance: {came} rows came in, {went} went out; nothing is published"
+        )
+
+
+def check_tiling(shards: Sequence[Shard], results: Sequence[ShardResult]) -> None:
+    """Raises `LedgerError` unless the ranges that were read tile those that were planned."""
+    read = _joined([part for result in results for part in result.ranges])
+    planned = _joined([part for shard in shards for part in shard.ranges])
+    if shards[0].limit is not None:
+        # The reader ends with the last record that is asked for; what it read is still without gaps.
+        planned = planned[: len(read)]
+        read = [FileRange(r.path, r.start, p.end) for r, p in zip(read, planned, strict=False)]
+    for got, wanted in zip(read, planned, strict=False):
+        end_differs = got.end < wanted.end if wanted.end != END else False
+        start_differs = wanted.exact and got.start != wanted.start
+        if got.path != wanted.path or start_differs or end_differs:
+            raise LedgerError(
+                f"bytes {got.start} to {got.end} of {got.path} were read, "
+                f"{wanted.start} to {wanted.end} of {wanted.path} were planned: "
+                "did the file change while it was read?"
+            )
+    if len(read) != len(planned):
+        raise LedgerError(f"{len(read)} ranges were read, {len(planned)} were planned")
+
+
+def _joined(ranges: Sequence[FileRange]) -> list[FileRange]:
+    """Ranges with those that touch made one."""
+    joined: list[FileRange] = []
+    for part in ranges:
+        last = joined[-1] if joined else None
+        if last is not None and last.path == part.path and last.end == part.start:
+            joined[-1] = FileRange(last.path, last.start, part.end, last.exact)
+        else:
+            joined.append(part)
+    return joined

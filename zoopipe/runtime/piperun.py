@@ -1,0 +1,200 @@
+"""One pipe on its way through a run: which shards wait, run and are done, and whether they fit."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import accumulate
+
+from zoopipe.adapters.base import Shard
+from zoopipe.report import FINISHED, PipeReport, PipeStatus
+from zoopipe.runtime.ledger import check_balance, check_tiling, first_loose_seam
+from zoopipe.runtime.plan import PlannedPipe
+from zoopipe.runtime.progress import Progress
+from zoopipe.runtime.task import ShardResult, Task
+
+
+class PipeRun:
+    """The state of one pipe in one run. Only the supervisor changes it; any thread may ask for
+    reports."""
+
+    def __init__(self, planned: PlannedPipe) -> None:
+        self.planned = planned
+        self.status = PipeStatus.PENDING
+        self.error: str | None = None
+        self._started: datetime | None = None
+        self._ended: datetime | None = None
+        self._counting = planned.counted
+        self._attempts = 0
+        self._running: dict[Task, Progress] = {}
+        self._lock = threading.RLock()
+        self._begin(planned.input.shards, [planned.input.first_record] * len(planned.input.shards))
+
+    def _begin(self, shards: Sequence[Shard], first_records: Sequence[int]) -> None:
+        self._shards = list(shards)
+        self._first_records = list(first_records)
+        self._results: list[ShardResult | None] = [None] * len(shards)
+        self._parts: list[Task | None] = [None] * len(shards)
+        self._waiting = deque(range(len(shards)))
+
+    @property
+    def index(self) -> int:
+        """The pipe's place in its manager."""
+        return self.planned.index
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the pipe has ended, well or not."""
+        return self.status in FINISHED
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every shard is done, so that the pipe can be committed."""
+        return not self.is_finished and all(self._results)
+
+    @property
+    def running(self) -> list[Task]:
+        """The attempts that run now."""
+        return list(self._running)
+
+    def next_task(self) -> Task | None:
+        """The next attempt to launch; None while there is nothing to start."""
+        if self.is_finished or not self._waiting:
+            return None
+        index = self._waiting.popleft()
+        self._attempts += 1
+        planned, shard = self.planned, self._shards[index]
+        rejects = None
+        if planned.reject_staging is not None:
+            rejects = planned.reject_staging.part(index, self._attempts)
+        return Task(
+            pipe_index=planned.index,
+            pipe=planned.pipe,
+            shard=shard,
+            shards=len(self._shards),
+            attempt=self._attempts,
+            columns=planned.input.columns,
+            output_columns=planned.output_columns,
+            first_record=self._first_records[index],
+            part=planned.staging.part(index, self._attempts),
+            rejects=rejects,
+            leads=index == 0 or not planned.merge,
+            count_only=self._counting,
+        )
+
+    def launched(self, task: Task, progress: Progress) -> None:
+        """Notes that an attempt runs."""
+        with self._lock:
+            self._running[task] = progress
+        if self.status is PipeStatus.PENDING:
+            self.status = PipeStatus.RUNNING
+            self._started = datetime.now().astimezone()
+
+    def ended(self, task: Task) -> None:
+        """Notes that an attempt does not run any more."""
+        with self._lock:
+            self._running.pop(task, None)
+
+    def done(self, task: Task, result: ShardResult) -> None:
+        """Takes a shard's result; a shard that turns out to have begun wrongly waits again.
+
+        Raises:
+            LedgerError: the books of the shard, or, with the last shard, of the pipe do not balance.
+        """
+        check_balance(result, task.label)
+        with self._lock:
+            self._running.pop(task, None)
+            self._take_result(task, result)
+
+    def _take_result(self, task: Task, result: ShardResult) -> None:
+        index = task.shard.index
+        self._results[index], self._parts[index] = result, task
+        loose = first_loose_seam(self._results)
+        if loose is not None:
+            wrong, offset = loose
+            self._results[wrong] = None
+            self._shards[wrong] = self._shards[wrong].starting_at(offset)
+            self._waiting.appendleft(wrong)
+        if all(self._results):
+            check_tiling(self.planned.input.shards, self.results)
+            if self._counting:
+                self._run_counted()
+
+    def _run_counted(self) -> None:
+        """Goes from counting shards to running them, from the places that counting found."""
+        self._counting = False
+        shards = [
+            shard.starting_at(result.ranges[0].start)
+            for shard, result in zip(self._shards, self.results, strict=True)
+        ]
+        counts = [result.records for result in self.results]
+        first = accumulate(counts[:-1], initial=self.planned.input.first_record)
+        self._begin(shards, list(first))
+
+    @property
+    def results(self) -> list[ShardResult]:
+        """The results so far, in shard order."""
+        return [result for result in self._results if result is not None]
+
+    @property
+    def parts(self) -> list[Task]:
+        """The attempts whose parts are to be published, in shard order."""
+        return [task for task in self._parts if task is not None]
+
+    def finish(self, status: PipeStatus, error: str | None = None) -> None:
+        """Ends the pipe; the first end counts."""
+        if self.is_finished:
+            return
+        self._ended = datetime.now().astimezone()
+        self._started = self._started or self._ended
+        self._waiting.clear()
+        with self._lock:
+            self.error, self.status = error, status
+
+    def rejected(self) -> int:
+        """Rows rejected so far, in shards that are done and in those that run."""
+        if self._counting:
+            return 0
+        return sum(result.rejected for result in self.results) + sum(
+            progress.rejected for progress in self._running.values()
+        )
+
+    def reasons(self) -> Counter[str]:
+        """How many rows were rejected for each field and error type, in shards that are done."""
+        summary: Counter[str] = Counter()
+        for result in self.results:
+            for (field, kind), count in result.summary:
+                summary[f"{field}: {kind}" if field else kind] += count
+        return summary
+
+    def report(self) -> PipeReport:
+        """A snapshot."""
+        with self._lock:
+            return self._report()
+
+    def _report(self) -> PipeReport:
+        results = [] if self._counting else self.results
+        live = [] if self._counting else list(self._running.values())
+        running = list(self._running.values())
+        return PipeReport(
+            pipe_index=self.index,
+            status=self.status,
+            total_processed=sum(r.records for r in results) + sum(p.read for p in live),
+            success_count=sum(r.written for r in results) + sum(p.written for p in live),
+            error_count=sum(r.rejected for r in results) + sum(p.rejected for p in live),
+            dropped_count=sum(r.dropped for r in results),
+            added_count=sum(r.added for r in results),
+            deferred_count=sum(r.deferred for r in results),
+            ram_bytes=sum(progress.rss_bytes for progress in running),
+            is_alive=bool(running) or self.status is PipeStatus.RUNNING,
+            error=self.error,
+            start_time=self._started,
+            end_time=self._ended,
+            bytes_read=sum(r.bytes_read for r in results) + sum(p.bytes_read for p in live),
+            bytes_total=self.planned.input.bytes_total,
+            shards_done=len(results),
+            shard_count=len(self._shards),
+            error_summary=dict(self.reasons().most_common()),
+        )

@@ -1,0 +1,42 @@
+"""Engines by name, through the entry-point group `zoopipe.engines`."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+
+from zoopipe.errors import DeclarationError, MissingExtraError
+from zoopipe.runtime.engine import BaseEngine
+
+GROUP = "zoopipe.engines"
+#: Engines that come with an extra of the same name.
+_EXTRAS = ("ray", "dask")
+
+
+def engine_class(name: str) -> type[BaseEngine]:
+    """The engine that is registered as `name`.
+
+    Raises:
+        MissingExtraError: it needs an extra that is not installed.
+        DeclarationError: there is no such engine.
+    """
+    found = entry_points(group=GROUP)
+    if name not in found.names:
+        if name in _EXTRAS:
+            raise MissingExtraError(
+                f"the engine {name!r} is not installed: pip install 'zoopipe[{name}]'"
+            )
+        known = ", ".join(sorted(found.names)) or "none"
+        raise DeclarationError(f"there is no engine {name!r}; installed: {known}")
+    try:
+        engine = found[name].load()
+    except ImportError as error:
+        raise MissingExtraError(
+            f"the engine {name!r} needs {error.name}: pip install 'zoopipe[{name}]'"
+        ) from error
+    assert isinstance(engine, type) and issubclass(engine, BaseEngine)
+    return engine
+
+
+def default_engine() -> BaseEngine:
+    """Processes on this machine."""
+    return engine_class("multiprocess")()

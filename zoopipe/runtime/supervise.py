@@ -1,0 +1,186 @@
+"""The supervisor: hands attempts to the engine, hears of their ends, decides, and commits."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from zoopipe.errors import WorkerLostError, ZooPipeError
+from zoopipe.report import PipeReport, PipeStatus
+from zoopipe.runtime.commit import commit
+from zoopipe.runtime.engine import Attempt, Done, End, Lost, Raised
+from zoopipe.runtime.limits import exceeds_early, exceeds_finally
+from zoopipe.runtime.piperun import PipeRun
+from zoopipe.runtime.plan import PlannedPipe
+
+if TYPE_CHECKING:
+    from zoopipe.runtime.engine import BaseEngine
+
+logger = logging.getLogger(__name__)
+
+_TICK_S = 0.1
+# How long a worker that was asked to stop may take, before it is killed, when a pipe fails.
+_GRACE_S = 5.0
+
+
+class Supervisor:
+    """One run of some pipes on one engine, in a thread of its own."""
+
+    def __init__(self, engine: BaseEngine, pipes: Sequence[PlannedPipe]) -> None:
+        self._engine = engine
+        self._runs = [PipeRun(planned) for planned in pipes]
+        self._attempts: dict[int, Attempt] = {}
+        self._kill_at: dict[int, float] = {}
+        self._finished = threading.Event()
+        self._stop_at: float | None = None
+        self._thread = threading.Thread(target=self._run, name="zoopipe-supervisor", daemon=True)
+
+    def start(self) -> None:
+        """Starts the run."""
+        self._thread.start()
+
+    def wait(self, timeout: float | None) -> bool:
+        """Waits for the end of the run; says whether it has come."""
+        return self._finished.wait(timeout)
+
+    def stop(self, timeout: float) -> None:
+        """Stops the run, by force after `timeout` seconds, and waits until it has stopped."""
+        self._stop_at = time.monotonic() + timeout
+        self._finished.wait()
+
+    def reports(self) -> list[PipeReport]:
+        """A snapshot of each pipe."""
+        return [run.report() for run in self._runs]
+
+    def _run(self) -> None:
+        # Workers inherit the mask: Ctrl-C is the driver's to handle, and reaches them as a stop.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._engine.connect()
+            self._loop()
+        except ZooPipeError as error:
+            self._end_all(str(error))
+        except Exception as error:
+            logger.exception("the supervisor failed")
+            self._end_all(f"the run failed in the driver: {type(error).__name__}: {error}")
+        finally:
+            for run in self._runs:
+                run.planned.remove_staging()
+            self._finished.set()
+
+    def _loop(self) -> None:
+        try:
+            while self._attempts or not all(run.is_finished for run in self._runs):
+                self._obey_stop()
+                self._launch()
+                for attempt, end in self._engine.ended(_TICK_S):
+                    self._take(attempt, end)
+                self._watch()
+        finally:
+            for attempt in self._attempts.values():
+                attempt.kill()
+            while self._attempts:
+                for attempt, _ in self._engine.ended(_TICK_S):
+                    self._forget(attempt)
+            self._engine.disconnect()
+
+    def _launch(self) -> None:
+        """Fills the free slots, with the shards of the first pipes first."""
+        free = self._engine.slots() - len(self._attempts)
+        for run in self._runs:
+            while free > 0 and (task := run.next_task()) is not None:
+                try:
+                    attempt = self._engine.launch(task)
+                except ZooPipeError as error:
+                    self._fail(run, str(error))
+                    break
+                self._attempts[id(attempt)] = attempt
+                run.launched(task, attempt.progress)
+                free -= 1
+
+    def _take(self, attempt: Attempt, end: End) -> None:
+        """Hears that an attempt has ended."""
+        task, run = attempt.task, self._runs[attempt.task.pipe_index]
+        try:
+            if run.is_finished:
+                return
+            if isinstance(end, Done):
+                run.done(task, end.result)
+                if run.is_done:
+                    self._commit(run)
+            elif isinstance(end, Raised):
+                raise end.error
+            elif isinstance(end, Lost):
+                raise WorkerLostError(f"{task.label}: {end.reason}")
+        except ZooPipeError as error:
+            self._fail(run, str(error))
+        finally:
+            self._forget(attempt)
+
+    def _forget(self, attempt: Attempt) -> None:
+        self._attempts.pop(id(attempt), None)
+        self._kill_at.pop(id(attempt), None)
+        self._runs[attempt.task.pipe_index].ended(attempt.task)
+
+    def _commit(self, run: PipeRun) -> None:
+        reason = exceeds_finally(run)
+        if reason is not None:
+            self._fail(run, reason)
+            return
+        commit(run)
+        _log_rejects(run)
+        run.planned.remove_staging()
+        run.finish(PipeStatus.COMPLETED)
+
+    def _fail(self, run: PipeRun, error: str) -> None:
+        logger.error("pipe %d failed: %s", run.index, error)
+        self._end(run, PipeStatus.FAILED, error)
+
+    def _end(self, run: PipeRun, status: PipeStatus, error: str | None) -> None:
+        """Ends a pipe that is not done; its attempts are stopped, then killed."""
+        run.finish(status, error)
+        for attempt in self._attempts.values():
+            if attempt.task.pipe_index == run.index:
+                attempt.progress.ask_to_stop()
+                self._kill_at.setdefault(id(attempt), time.monotonic() + _GRACE_S)
+
+    def _end_all(self, error: str) -> None:
+        for run in self._runs:
+            run.finish(PipeStatus.FAILED, error)
+
+    def _obey_stop(self) -> None:
+        """Does what `stop` asked for."""
+        if self._stop_at is None:
+            return
+        for run in self._runs:
+            if not run.is_finished:
+                self._end(run, PipeStatus.ABORTED, None)
+        for key in self._attempts:
+            self._kill_at[key] = min(self._kill_at.get(key, self._stop_at), self._stop_at)
+
+    def _watch(self) -> None:
+        """Kills what does not stop, and stops pipes that have rejected too much."""
+        now = time.monotonic()
+        for key, attempt in self._attempts.items():
+            if now >= self._kill_at.get(key, float("inf")):
+                attempt.kill()
+        for run in self._runs:
+            if not run.is_finished and (reason := exceeds_early(run)) is not None:
+                self._fail(run, reason)
+
+
+def _log_rejects(run: PipeRun) -> None:
+    """Says why rows were rejected, where they are written nowhere; never what was in them."""
+    reasons = run.reasons()
+    if not reasons or run.planned.reject_staging is not None:
+        return
+    listed = ", ".join(f"{name} ({count:,})" for name, count in reasons.most_common(5))
+    logger.warning(
+        "pipe %d rejected %d rows, and has no error_output_adapter to write them to: %s",
+        run.index, run.rejected(), listed,
+    )
+

@@ -1,0 +1,255 @@
+"""One attempt at one shard: what a worker is given, what it does, what it hands back."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import pyarrow as pa
+
+from zoopipe.adapters.base import Block, FileRange, PartWriter, Shard
+from zoopipe.errors import HookError, InputError, OutputError, RunStopped, ZooPipeError
+from zoopipe.runtime.progress import Progress
+from zoopipe.stages.chain import Chain, Outcome
+from zoopipe.stages.read import read_blocks
+
+if TYPE_CHECKING:
+    from zoopipe.pipe import Pipe
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """An attempt at a shard.
+
+    Attributes:
+        pipe_index: which pipe of the run.
+        pipe: the declaration.
+        shard: what to read.
+        shards: how many shards the pipe has, for messages.
+        attempt: 1 for the first.
+        columns: the input's columns.
+        output_columns: the columns of an output that needs a header.
+        first_record: the number of the shard's first record in the whole input, from 0; right only
+            where a hook asks for it.
+        part: the staged file to write.
+        rejects: the staged file for rejected rows, or None.
+        leads: whether the part begins a published file.
+        count_only: read and count, write nothing.
+    """
+
+    pipe_index: int
+    pipe: Pipe
+    shard: Shard
+    shards: int
+    attempt: int
+    columns: tuple[str, ...] | None
+    output_columns: tuple[str, ...] | None
+    first_record: int
+    part: Path
+    rejects: Path | None
+    leads: bool
+    count_only: bool = False
+
+    @property
+    def label(self) -> str:
+        """How messages name the attempt."""
+        return f"pipe {self.pipe_index}, shard {self.shard.index + 1} of {self.shards}"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardResult:
+    """What an attempt hands back. Counts are rows.
+
+    Attributes:
+        ranges: what was really read of each file, from one record's start to another's.
+        records: input records read.
+        written, rejected, dropped, added: what became of them.
+        deferred: rows that went to pydantic one by one.
+        bytes_read: bytes of input.
+        summary: (field, error type) and how many rows it was a reason for.
+    """
+
+    ranges: tuple[FileRange, ...]
+    records: int
+    written: int = 0
+    rejected: int = 0
+    dropped: int = 0
+    added: int = 0
+    deferred: int = 0
+    bytes_read: int = 0
+    summary: tuple[tuple[tuple[str, str], int], ...] = ()
+
+
+def run_task(task: Task, progress: Progress) -> ShardResult:
+    """Reads a shard, takes it through the stages and stages what comes out.
+
+    Effect: the task's part and rejects are on disk, or, if this raises, are not there.
+
+    Raises:
+        ZooPipeError: with the attempt's label; `RunStopped` when the driver asked for it.
+    """
+    try:
+        if task.count_only:
+            return _count(task, progress)
+        return _Attempt(task, progress).run()
+    except RunStopped:
+        raise
+    except ZooPipeError as error:
+        raise type(error)(f"{task.label}: {error}") from error
+    except MemoryError as error:
+        raise InputError(f"{task.label}: the worker ran out of memory") from error
+    except OSError as error:
+        raise OutputError(f"{task.label}: {error}") from error
+
+
+class _Attempt:
+    """The state of one attempt: its ledger while it grows, and its staged files."""
+
+    def __init__(self, task: Task, progress: Progress) -> None:
+        self._task = task
+        self._progress = progress
+        self._process = psutil.Process()
+        self._ranges = _Ranges()
+        self._records = 0
+        self._totals: Counter[str] = Counter()
+        self._summary: Counter[tuple[str, str]] = Counter()
+
+    def run(self) -> ShardResult:
+        task, pipe = self._task, self._task.pipe
+        with contextlib.ExitStack() as undo:
+            writer = pipe.output_adapter.open_part(task.part, task.output_columns, task.leads)
+            undo.callback(writer.discard)
+            rejects = _RejectsPart(task.rejects)
+            undo.callback(rejects.discard)
+            chain = Chain(pipe, writer)
+            with _hooks(chain):
+                pipe.executor.drive(
+                    self._numbered_blocks(),
+                    lambda item: chain.process(*item),
+                    lambda outcome: self._write(outcome, writer, rejects),
+                    chain.ordered,
+                )
+            writer.close()
+            rejects.close()
+            undo.pop_all()
+        return self._result()
+
+    def _numbered_blocks(self) -> Iterator[tuple[Block, int, int]]:
+        """Each block with the number of its first record, in the shard and in the input."""
+        task = self._task
+        for block in read_blocks(task.pipe.input_adapter, task.shard, task.columns):
+            self._progress.check_stop()
+            yield block, self._records, task.first_record + self._records
+            self._records += block.records
+
+    def _write(self, outcome: Outcome, writer: PartWriter, rejects: _RejectsPart) -> None:
+        writer.write(outcome.encoded)
+        if outcome.rejects is not None:
+            rejects.write(outcome.rejects)
+        block = outcome.block
+        self._ranges.add(block)
+        self._summary.update(outcome.summary)
+        self._totals.update(
+            records=block.records,
+            written=outcome.encoded.rows,
+            rejected=outcome.rejected,
+            dropped=outcome.dropped,
+            added=outcome.added,
+            deferred=outcome.deferred,
+            bytes_read=block.bytes_read,
+        )
+        self._progress.count(
+            block.records,
+            outcome.encoded.rows,
+            outcome.rejected,
+            outcome.dropped,
+            outcome.added,
+            block.bytes_read,
+        )
+        self._progress.rss_bytes = self._process.memory_info().rss
+        self._progress.check_stop()
+
+    def _result(self) -> ShardResult:
+        totals = dict.fromkeys(("records", "written", "rejected", "dropped", "added"), 0)
+        totals.update(self._totals)
+        return ShardResult(
+            ranges=self._ranges.all(), summary=tuple(self._summary.items()), **totals
+        )
+
+
+@contextlib.contextmanager
+def _hooks(chain: Chain) -> Iterator[None]:
+    """Sets hooks up and tears them down; what they raise is a `HookError`."""
+    try:
+        chain.setup()
+    except Exception as error:
+        raise HookError(f"setup of a hook raised {type(error).__name__}: {error}") from error
+    try:
+        yield
+    finally:
+        failing = sys.exc_info()[0] is not None
+        try:
+            chain.teardown()
+        except Exception as error:
+            if not failing:
+                message = f"teardown of a hook raised {type(error).__name__}: {error}"
+                raise HookError(message) from error
+
+
+def _count(task: Task, progress: Progress) -> ShardResult:
+    """Counts a shard's records, and finds its exact ends."""
+    ranges, records = _Ranges(), 0
+    for block in read_blocks(task.pipe.input_adapter, task.shard, task.columns):
+        progress.check_stop()
+        ranges.add(block)
+        records += block.records
+    return ShardResult(ranges.all(), records)
+
+
+class _Ranges:
+    """The byte ranges that an attempt has read."""
+
+    def __init__(self) -> None:
+        self._ranges: list[FileRange] = []
+
+    def add(self, block: Block) -> None:
+        last = self._ranges[-1] if self._ranges else None
+        if last is not None and (last.path, last.end) == (block.source, block.start):
+            self._ranges[-1] = FileRange(last.path, last.start, block.end)
+        else:
+            self._ranges.append(FileRange(block.source, block.start, block.end))
+
+    def all(self) -> tuple[FileRange, ...]:
+        return tuple(self._ranges)
+
+
+class _RejectsPart:
+    """Rejected rows, staged as an Arrow stream; nothing is made where there are none."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._file: pa.OSFile | None = None
+        self._stream: pa.RecordBatchStreamWriter | None = None
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        if self._stream is None:
+            self._file = pa.OSFile(str(self._path), "wb")
+            self._stream = pa.ipc.new_stream(self._file, batch.schema)
+        self._stream.write_batch(batch)
+
+    def close(self) -> None:
+        if self._stream is not None and self._file is not None:
+            self._stream.close()
+            self._file.close()
+
+    def discard(self) -> None:
+        with contextlib.suppress(OSError, pa.ArrowException):
+            self.close()
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)

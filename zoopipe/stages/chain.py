@@ -1,0 +1,191 @@
+"""One block's path through all stages."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from pydantic_core import PydanticSerializationError
+
+from zoopipe.adapters.base import Block, Encoded, PartWriter, Reason
+from zoopipe.arrays import text_array
+from zoopipe.columns import NonFinite, json_text, record_batch
+from zoopipe.hooks import BaseHook, EntryStatus, HookStore
+from zoopipe.stages.flow import Flow
+from zoopipe.stages.rejects import reject_batch, summarize
+from zoopipe.stages.transform import Transform, make_entries
+from zoopipe.validation import compile_plan
+
+if TYPE_CHECKING:
+    from zoopipe.pipe import Pipe
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one block.
+
+    Attributes:
+        block: the block; its batch is not needed any more.
+        encoded: what is to be written.
+        rejects: the rejected rows, or None.
+        rejected: how many rows were rejected.
+        dropped, added: rows that hooks dropped and added.
+        deferred: rows that went to pydantic one by one.
+        summary: how often each (field, error type) was a reason.
+    """
+
+    block: Block
+    encoded: Encoded
+    rejects: pa.RecordBatch | None
+    rejected: int
+    dropped: int
+    added: int
+    deferred: int
+    summary: Counter[tuple[str, str]]
+
+
+class Chain:
+    """The stages of a pipe, compiled once in each worker.
+
+    `process` may be called from several threads, unless `ordered`.
+    """
+
+    def __init__(self, pipe: Pipe, writer: PartWriter) -> None:
+        hooks = (*pipe.pre_validation_hooks, *pipe.post_validation_hooks)
+        batch_rows = pipe.executor.get_batch_size()
+        self._nonfinite: NonFinite = pipe.output_adapter.nonfinite
+        self._plan = pipe.schema_model and compile_plan(pipe.schema_model, self._nonfinite)
+        self._before = Transform(pipe.pre_validation_hooks, "raw_data", batch_rows)
+        self._after = Transform(pipe.post_validation_hooks, "validated_data", batch_rows)
+        self._rows_after = any(not _is_columnar(hook) for hook in pipe.post_validation_hooks)
+        self._wants_entries = any(isinstance(hook, BaseHook) for hook in hooks)
+        self._wants_rejects = pipe.error_output_adapter is not None
+        self._writer = writer
+        self._hooks = hooks
+        self._store: HookStore = {}
+
+    @property
+    def ordered(self) -> bool:
+        """Whether batches must be processed one after the other: `BaseHook`s may keep state."""
+        return self._wants_entries
+
+    def setup(self) -> None:
+        """Sets the hooks up; those that were set up are torn down where one raises."""
+        done = []
+        try:
+            for hook in self._hooks:
+                if hasattr(hook, "setup"):
+                    hook.setup(self._store)
+                done.append(hook)
+        except BaseException:
+            self._hooks = tuple(done)
+            self.teardown()
+            raise
+
+    def teardown(self) -> None:
+        """Tears the hooks down, in reverse order."""
+        for hook in reversed(self._hooks):
+            if hasattr(hook, "teardown"):
+                hook.teardown(self._store)
+
+    def process(self, block: Block, shard_record: int, input_record: int) -> Outcome:
+        """Takes a block through validation and hooks, to what is written of it.
+
+        Args:
+            block: the block.
+            shard_record: the number of its first record in the shard, from 0.
+            input_record: the number of its first record in the whole input, from 0.
+        """
+        flow = Flow.of(block, objects_only=self._plan is None)
+        if self._wants_entries:
+            make_entries(flow, input_record)
+        self._before(flow, self._store)
+        self._validate(flow)
+        self._after(flow, self._store)
+        encoded = self._encode(flow)
+        rejected = len(flow.refused) + len(block.unparsed)
+        rejects = None
+        if rejected and self._wants_rejects:
+            rejects = reject_batch(block, flow.refused, shard_record)
+        return Outcome(
+            block=block,
+            encoded=encoded,
+            rejects=rejects,
+            rejected=rejected,
+            dropped=flow.dropped,
+            added=flow.added,
+            deferred=flow.deferred,
+            summary=summarize(block, flow.refused),
+        )
+
+    def _validate(self, flow: Flow) -> None:
+        if self._plan is None:
+            for entry in flow.entries or ():
+                entry["validated_data"] = dict(entry["raw_data"])
+                entry["status"] = EntryStatus.VALIDATED
+            if flow.entries is not None:
+                flow.values = [entry["validated_data"] for entry in flow.entries]
+                flow.batch = None
+            return
+        if not len(flow):
+            return
+        as_rows = flow.entries is not None or self._rows_after
+        if as_rows:
+            accepted = self._plan.rows(flow.rows(), flow.batch)
+        elif flow.batch is not None:
+            accepted = self._plan.columns(flow.batch)
+        else:
+            accepted = self._plan.whole_rows(flow.rows())
+        for position, reasons in accepted.refused:
+            flow.refuse(position, "validate", reasons)
+        kept = accepted.kept
+        flow.keep(kept)
+        flow.deferred += accepted.deferred
+        flow.batch = accepted.batch
+        flow.values = accepted.values if as_rows else None
+        if flow.entries is not None:
+            if kept is not None:
+                flow.entries = [flow.entries[position] for position in kept]
+            for entry, values in zip(flow.entries, accepted.values, strict=True):
+                entry["validated_data"], entry["status"] = values, EntryStatus.VALIDATED
+
+    def _encode(self, flow: Flow) -> Encoded:
+        """The bytes of the rows; rows that the output cannot hold are refused."""
+        batch = flow.batch
+        if batch is None:
+            batch = self._serialized(flow)
+        encoded = self._writer.encode(batch)
+        for position, reason in encoded.refused:
+            flow.refuse(position, "write", [reason])
+        return encoded
+
+    def _serialized(self, flow: Flow) -> pa.RecordBatch:
+        """Rows of Python values as JSON text."""
+        texts: list[str] = []
+        kept: list[int] = []
+        for position, row in enumerate(flow.rows()):
+            try:
+                texts.append(json_text(row, self._nonfinite))
+            except (PydanticSerializationError, ValueError, RecursionError) as error:
+                flow.refuse(position, "write", [_unserializable(error)])
+            else:
+                kept.append(position)
+        if len(kept) != len(flow):
+            flow.keep(kept)
+        return record_batch(text_array(texts))
+
+
+def _is_columnar(hook: Any) -> bool:
+    from zoopipe.hooks import ColumnHook
+
+    return isinstance(hook, ColumnHook)
+
+
+def _unserializable(error: Exception) -> Reason:
+    if isinstance(error, PydanticSerializationError):
+        message = str(error)
+    else:
+        message = f"{type(error).__name__} while the row was written as JSON"
+    return {"loc": [], "type": "not_serializable", "msg": message}

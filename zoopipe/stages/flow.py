@@ -1,0 +1,124 @@
+"""The rows of one block on their way through the stages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from zoopipe.adapters.base import Block, Reason, Stage
+from zoopipe.columns import is_record_batch, rows_of
+from zoopipe.hooks import EntryTypedDict
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A row that was refused.
+
+    `row` is its position in the block's batch; None for a row that a hook added.
+    """
+
+    row: int | None
+    stage: Stage
+    reasons: list[Reason]
+
+
+@dataclass(slots=True)
+class Flow:
+    """A block's rows, in the one form that the stage at hand needs.
+
+    Attributes:
+        block: where they come from.
+        batch: the rows as columns; None while they are Python values only.
+        values: the rows as Python values; None while they are columns only.
+        entries: the rows' envelopes, in pipes that have a `BaseHook`; `values` are then theirs.
+        origin: for each row its position in the block's batch (None for an added row); None
+            while the rows are just those of the block.
+        refused, dropped, added, deferred: what became of the others.
+    """
+
+    block: Block
+    batch: pa.RecordBatch | None
+    values: list[Any] | None = None
+    entries: list[EntryTypedDict] | None = None
+    origin: list[int | None] | None = None
+    refused: list[Refusal] = field(default_factory=list)
+    dropped: int = 0
+    added: int = 0
+    deferred: int = 0
+
+    @classmethod
+    def of(cls, block: Block, *, objects_only: bool) -> Flow:
+        """The rows of a block; records of JSON are parsed, and those that do not parse refused.
+
+        Args:
+            objects_only: refuse records that are JSON but no object.
+        """
+        flow = cls(block, block.batch)
+        if is_record_batch(block.batch.schema):
+            flow._parse(objects_only)
+        return flow
+
+    def _parse(self, objects_only: bool) -> None:
+        values, kept = [], []
+        for row, text in enumerate(self.block.batch.column(0).to_pylist()):
+            try:
+                value = json.loads(text)
+            except (ValueError, RecursionError) as error:
+                self.refuse_origin(row, "parse", [_json_reason(error)])
+                continue
+            if objects_only and not isinstance(value, dict):
+                reason = f"the record is no JSON object but {_JSON_NAMES.get(type(value), 'a scalar')}"
+                self.refuse_origin(row, "parse", [{"loc": [], "type": "json_type", "msg": reason}])
+                continue
+            values.append(value)
+            kept.append(row)
+        self.values, self.batch = values, None
+        if self.refused:
+            self.origin = list(kept)
+
+    def __len__(self) -> int:
+        if self.values is not None:
+            return len(self.values)
+        return 0 if self.batch is None else int(self.batch.num_rows)
+
+    def rows(self) -> list[Any]:
+        """The rows as Python values."""
+        if self.values is None:
+            assert self.batch is not None
+            self.values = rows_of(self.batch)
+        return self.values
+
+    def origin_of(self, position: int) -> int | None:
+        """Where the row now at `position` stood in the block's batch."""
+        return position if self.origin is None else self.origin[position]
+
+    def refuse(self, position: int, stage: Stage, reasons: list[Reason]) -> None:
+        """Notes that the row at `position` is refused; the caller leaves it out."""
+        self.refuse_origin(self.origin_of(position), stage, reasons)
+
+    def refuse_origin(self, row: int | None, stage: Stage, reasons: list[Reason]) -> None:
+        """Notes that a row of the block is refused."""
+        self.refused.append(Refusal(row, stage, reasons))
+
+    def keep(self, positions: Sequence[int] | None) -> None:
+        """Says which of the rows, by position, are still there; None for all."""
+        if positions is not None:
+            self.origin = [self.origin_of(position) for position in positions]
+
+
+_JSON_NAMES = {list: "an array", str: "a string", int: "a number", float: "a number"}
+
+
+def _json_reason(error: Exception) -> Reason:
+    if isinstance(error, RecursionError):
+        message = "nested too deeply"
+    elif isinstance(error, json.JSONDecodeError):
+        message = f"{error.msg} at character {error.pos}"
+    else:
+        # Python's own message quotes nothing of the number, only its length.
+        message = str(error)
+    return {"loc": [], "type": "json_invalid", "msg": message}

@@ -1,0 +1,102 @@
+"""What is written of a rejected row: its original columns, then where, when and why.
+
+Rows are numbered within their shard here: how many records come before the shard is known only when
+all shards are done, and the commit adds it (`renumbered`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic_core import to_json
+
+from zoopipe.adapters.base import Block, Reason
+from zoopipe.arrays import int64_array, int64_scalar, repeat, text_array
+from zoopipe.columns import RECORD, encoded_field, is_record_batch
+from zoopipe.stages.flow import Refusal
+
+SOURCE, ROW, OFFSET = "_source", "_row", "_offset"
+STAGE, ERRORS, TEXT = "_stage", "_errors", "_text"
+
+_META = (
+    pa.field(SOURCE, pa.string()),
+    pa.field(ROW, pa.int64()),
+    pa.field(OFFSET, pa.int64()),
+    pa.field(STAGE, pa.string()),
+    encoded_field(ERRORS, "json"),
+    pa.field(TEXT, pa.string()),
+)
+META_NAMES = tuple(field.name for field in _META)
+
+
+def reject_columns(columns: Sequence[str] | None) -> tuple[str, ...] | None:
+    """The columns of an error output, from those of the input; None where records have their own."""
+    if columns is None:
+        return None
+    return (*map(_original_name, columns), *META_NAMES)
+
+
+def _original_name(name: str) -> str:
+    """An input column that is named like one of ours keeps its values under a longer name."""
+    return f"{name}_" if name in META_NAMES else name
+
+
+def reject_batch(block: Block, refused: Sequence[Refusal], first_record: int) -> pa.RecordBatch:
+    """The rejected rows of a block, in input order.
+
+    Args:
+        block: the block.
+        refused: the rows that parsed and were refused later; `block.unparsed` come with them.
+        first_record: the number of the block's first record in its shard, from 0.
+    """
+    records = block.row_records
+    found: list[tuple[int | None, int | None, str, list[Reason], str | None]] = [
+        (item.record, None, "parse", item.reasons, item.text) for item in block.unparsed
+    ]
+    whole = is_record_batch(block.batch.schema)
+    for item in refused:
+        row, text = item.row, None
+        record = row if row is None or records is None else records[row]
+        if whole and row is not None:
+            cell = block.batch.column(0)[row].as_py()
+            if item.stage == "parse" or not cell.startswith("{"):
+                row, text = None, cell
+        found.append((record, row, item.stage, item.reasons, text))
+    # Rows that a hook added have no place in the input; they come after those that have.
+    found.sort(key=lambda item: (item[0] is None, item[0] or 0))
+    offsets = block.offsets()
+    places = [item[0] for item in found]
+    meta = [
+        repeat(block.source, len(found)),
+        int64_array([None if place is None else first_record + place + 1 for place in places]),
+        int64_array([None if place is None else block.start + offsets[place] for place in places]),
+        text_array([item[2] for item in found]),
+        text_array([to_json(item[3]).decode("utf-8") for item in found]),
+        text_array([item[4] for item in found]),
+    ]
+    original = block.batch.take(int64_array([item[1] for item in found]))
+    fields = [
+        field if field.name == RECORD else field.with_name(_original_name(field.name))
+        for field in original.schema
+    ]
+    return pa.RecordBatch.from_arrays(
+        [*original.columns, *meta], schema=pa.schema([*fields, *_META])
+    )
+
+
+def renumbered(batch: pa.RecordBatch, records_before: int) -> pa.RecordBatch:
+    """A batch of rejects with its rows numbered in the whole input, not in its shard."""
+    at = batch.schema.get_field_index(ROW)
+    rows = pc.add(batch.column(at), int64_scalar(records_before))
+    return batch.set_column(at, batch.schema.field(at), rows)
+
+
+def summarize(block: Block, refused: Sequence[Refusal]) -> Counter[tuple[str, str]]:
+    """How many rows were rejected for each field and error type; a row counts once for each."""
+    summary: Counter[tuple[str, str]] = Counter()
+    for reasons in [item.reasons for item in refused] + [item.reasons for item in block.unparsed]:
+        summary.update({(".".join(map(str, r["loc"])), str(r["type"])) for r in reasons})
+    return summary

@@ -1,0 +1,1 @@
+"""Files: finding and reading inputs, staging and publishing outputs."""

@@ -1,0 +1,170 @@
+"""Where attempts write, and the one step that makes their work visible.
+
+Each run has a staging folder beside each target, on the same file system, so that publishing is
+a rename: `.<target>.zoopipe-<run>/`. Nothing under the target's own name is touched before.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from zoopipe.errors import OutputError
+
+_COPY_BYTES = 1 << 22
+
+
+def resolve_target(output: str) -> Path:
+    """The file that writing to `output` means: absolute, symbolic links followed.
+
+    Raises:
+        OutputError: it is there and is not a regular file, so that a rename would destroy it.
+    """
+    target = Path(os.path.realpath(output))
+    if target.is_dir():
+        raise OutputError(f"cannot write {output}: it is a folder")
+    if target.exists() and not target.is_file():
+        raise OutputError(f"cannot write {output}: it is a device or a pipe, not a regular file")
+    return target
+
+
+class Staging:
+    """The staging folder of one target in one run."""
+
+    def __init__(self, target: Path, run_id: str) -> None:
+        self.target = target
+        self.folder = target.parent / f".{target.name}.zoopipe-{run_id}"
+
+    def create(self) -> None:
+        """Makes the folder, and the target's parents.
+
+        Raises:
+            OutputError: it cannot be made or written to.
+        """
+        try:
+            self.folder.mkdir(parents=True)
+            probe = self.folder / "probe"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise OutputError(f"cannot write {self.target}: {error.strerror or error}") from error
+
+    def part(self, shard: int, attempt: int) -> Path:
+        """The file that one attempt at one shard writes."""
+        return self.folder / f"shard-{shard:05d}.attempt-{attempt}"
+
+    def remove(self) -> None:
+        """Removes the folder and all that is in it; safe to call twice."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class PartFile:
+    """A staged file: written in order, and on the disk once `close` returns.
+
+    Raises:
+        OutputError: from every method, when the disk is full or fails; an error on close is
+            one, never swallowed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.bytes_written = 0
+        with _writing(path):
+            self._file: IO[bytes] = open(path, "xb", buffering=0)  # noqa: SIM115
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Writes all of `data`."""
+        view = memoryview(data).cast("B")
+        self.bytes_written += view.nbytes
+        with _writing(self.path):
+            while view.nbytes:
+                view = view[self._file.write(view) :]
+
+    def append_file(self, path: Path) -> None:
+        """Writes all of another file, by the kernel where the file system can."""
+        with _writing(self.path), open(path, "rb", buffering=0) as source:
+            left = os.fstat(source.fileno()).st_size
+            self.bytes_written += left
+            while left > 0:
+                left -= _copy_some(source, self._file, left)
+
+    def close(self) -> None:
+        """Makes the file durable, and closes it."""
+        if not self._file.closed:
+            with _writing(self.path):
+                os.fsync(self._file.fileno())
+                self._file.close()
+
+    def discard(self) -> None:
+        """Closes and removes the file."""
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+
+def reopen(path: Path) -> PartFile:
+    """A closed part, opened again to append to it."""
+    part = PartFile.__new__(PartFile)
+    part.path = path
+    with _writing(path):
+        part._file = open(path, "r+b", buffering=0)  # noqa: SIM115 (closed by close)
+        part.bytes_written = part._file.seek(0, os.SEEK_END)
+    return part
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turns the operating system's errors into one sentence with the path."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _copy_some(source: IO[bytes], target: IO[bytes], size: int) -> int:
+    try:
+        copied = os.copy_file_range(source.fileno(), target.fileno(), min(size, 1 << 30))
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF):
+            raise
+        copied = 0
+    if copied == 0:
+        # File systems without the call, and files opened for appending, take the plain way.
+        copied = target.write(source.read(min(size, _COPY_BYTES)))
+    if copied == 0:
+        raise OSError(errno.EIO, "a staged part shrank while it was merged")
+    return copied
+
+
+def publish(staged: Path, target: Path) -> None:
+    """Makes a durable staged file the target, in one atomic step, and makes that step durable.
+
+    Effect: readers see the old file or the new one, whole; if this raises, the old one.
+    """
+    with _writing(target):
+        os.replace(staged, target)
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def part_target(target: Path, number: int) -> Path:
+    """The published name of part `number` (1-based) of a target that is not merged."""
+    return target.with_name(f"{target.stem}_part_{number:05d}{target.suffix}")
+
+
+def remove_parts_beyond(target: Path, count: int) -> None:
+    """Removes the parts with a number above `count` that an earlier, wider run left behind."""
+    pattern = re.compile(re.escape(target.stem) + r"_part_(\d{5})" + re.escape(target.suffix))
+    with _writing(target):
+        for path in target.parent.iterdir():
+            match = pattern.fullmatch(path.name)
+            if match and int(match[1]) > count:
+                path.unlink()
