@@ -48,13 +48,19 @@ def text_scalar(value: str) -> pa.StringScalar:
     return text_array([value])[0]
 
 
+def text_bytes(lines: pa.StringArray) -> memoryview:
+    """The bytes of a string array's values, one after the other, uncopied."""
+    _, offsets, data = lines.buffers()
+    bounds = memoryview(offsets).cast("i")
+    start, end = bounds[lines.offset], bounds[lines.offset + len(lines)]
+    return memoryview(data)[start:end] if data is not None else memoryview(b"")
+
+
 def int64_array(values: Sequence[int | None]) -> pa.Int64Array:
     """A 64-bit integer array of `values`, None as null."""
     data = array("q", [0 if value is None else value for value in values])
     validity = _validity([value is not None for value in values])
-    return pa.Array.from_buffers(
-        pa.int64(), len(data), [validity, pa.py_buffer(data.tobytes())]
-    )
+    return pa.Array.from_buffers(pa.int64(), len(data), [validity, pa.py_buffer(data.tobytes())])
 
 
 def int64_scalar(value: int) -> pa.Int64Scalar:

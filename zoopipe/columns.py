@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic_core import to_json
 
-from zoopipe.arrays import text_array, text_scalar
+from zoopipe.arrays import text_array, text_bytes, text_scalar
 
 Encoding = Literal["plain", "json", "bare", "record"]
 NonFinite = Literal["null", "constants"]
@@ -43,6 +43,7 @@ _LOGICAL_TYPES: Mapping[str, pa.DataType] = {
 
 # What JSON must escape, the same in serde (pydantic) and in Python's json.
 _NEEDS_ESCAPE = r'["\\\x00-\x1f]'
+_ESCAPED_BYTES = bytes((*range(32), 34, 92))
 _QUOTE, _NULL, _POINT_ZERO = text_scalar('"'), text_scalar("null"), text_scalar(".0")
 _SEPARATOR = text_scalar("")
 
@@ -118,24 +119,23 @@ def json_text(value: Any, nonfinite: NonFinite = "null") -> str:
 def float_text(column: pa.DoubleArray) -> pa.StringArray:
     """Floats as pydantic writes them: `1.0`, `1e+16`; not finite ones as JSON's null.
 
-    Arrow's text is the same save for whole numbers, which lack the `.0`, and for what is not a
-    plain decimal (exponents, `nan`); the latter take the slow way, one by one.
+    Arrow's text is the same where it is a plain decimal of a number that is not tiny, save that
+    whole numbers lack the `.0`. A column with exponents, `nan`, or numbers below 0.00001 takes the
+    slow way, value by value.
     """
     text = column.cast(pa.string())
-    whole = pc.match_substring_regex(text, pattern=r"^-?[0-9]+$")
-    plain = pc.match_substring_regex(text, pattern=r"^-?(?:0\.0{0,3}[1-9][0-9]*|[1-9][0-9]*\.[0-9]+)$")
-    if whole.true_count:
-        text = pc.if_else(whole, concat(text, _POINT_ZERO), text)
-    odd = pc.invert(pc.or_(whole, plain))
-    if odd.true_count:
-        values = column.filter(odd, null_selection_behavior="drop").to_pylist()
-        text = pc.replace_with_mask(text, odd, json_texts_or_null(values))
-    return text
+    data = bytes(text_bytes(text))
+    if b"e" in data or b"n" in data or b"0.00000" in data:
+        return json_texts_or_null(column.to_pylist())
+    if data.count(b".") == len(text) - text.null_count:
+        return text
+    return pc.if_else(pc.equal(pc.floor(column), column), concat(text, _POINT_ZERO), text)
 
 
-def json_texts_or_null(values: Sequence[float]) -> pa.StringArray:
+def json_texts_or_null(values: Sequence[float | None]) -> pa.StringArray:
     """JSON texts where `nan` and infinities become null cells."""
-    return text_array([None if text == "null" else text for text in map(json_text, values)])
+    texts = [None if value is None else json_text(value) for value in values]
+    return text_array([None if text == "null" else text for text in texts])
 
 
 def json_cells(column: pa.Array, field: pa.Field) -> tuple[pa.StringArray, bool]:
@@ -157,9 +157,11 @@ def json_cells(column: pa.Array, field: pa.Field) -> tuple[pa.StringArray, bool]
 
 def _escape(text: pa.StringArray) -> pa.StringArray:
     """JSON's escapes applied to the cells that need any."""
-    needs = pc.match_substring_regex(text, pattern=_NEEDS_ESCAPE)
-    if not needs.true_count:
+    data = bytes(text_bytes(text))
+    # One pass over all cells' bytes costs a seventh of asking cell by cell.
+    if len(data.translate(None, _ESCAPED_BYTES)) == len(data):
         return text
+    needs = pc.match_substring_regex(text, pattern=_NEEDS_ESCAPE)
     cells = text.filter(needs, null_selection_behavior="drop").to_pylist()
     escaped = text_array([json.dumps(cell, ensure_ascii=False)[1:-1] for cell in cells])
     return pc.replace_with_mask(text, needs, escaped)

@@ -182,7 +182,10 @@ def _check_targets(pipes: Sequence[Pipe]) -> None:
     """Refuses two outputs that are one file: the later would replace the earlier."""
     taken: dict[str, str] = {}
     for index, pipe in enumerate(pipes):
-        for role, adapter in (("output", pipe.output_adapter), ("error output", pipe.error_output_adapter)):
+        for role, adapter in (
+            ("output", pipe.output_adapter),
+            ("error output", pipe.error_output_adapter),
+        ):
             if adapter is None:
                 continue
             target, user = str(target_of(adapter)), f"the {role} of pipe {index}"

@@ -36,6 +36,7 @@ class PipeReport:
         dropped_count, added_count: rows that hooks dropped and added.
         deferred_count: rows that pydantic checked one by one; known when a shard ends.
         ram_bytes: resident memory of the workers that run now.
+        peak_ram_bytes: the most that `ram_bytes` has been.
         is_alive: whether workers run for it, or its output is being published.
         error: the sentence of its failure, or None.
         start_time, end_time: with the local time zone; None where it has not come to it.
@@ -54,6 +55,7 @@ class PipeReport:
     added_count: int = 0
     deferred_count: int = 0
     ram_bytes: int = 0
+    peak_ram_bytes: int = 0
     is_alive: bool = False
     error: str | None = None
     start_time: datetime | None = None
@@ -229,7 +231,7 @@ def _seconds(start: datetime | None, end: datetime | None) -> float:
     return ((end or datetime.now().astimezone()) - start).total_seconds()
 
 
-_HEADINGS = ("pipe", "status", "read", "written", "rejected", "rows/s", "seconds", "memory")
+_HEADINGS = ("pipe", "status", "read", "written", "rejected", "rows/s", "seconds", "peak memory")
 
 
 def _table(pipes: Sequence[PipeReport]) -> tuple[list[tuple[str, ...]], list[str]]:
@@ -246,13 +248,15 @@ def _table(pipes: Sequence[PipeReport]) -> tuple[list[tuple[str, ...]], list[str
                 f"{pipe.error_count:,}",
                 f"{pipe.items_per_second:,.0f}",
                 f"{pipe.duration:.1f}",
-                f"{pipe.ram_bytes / 2**20:,.0f} MiB",
+                f"{pipe.peak_ram_bytes / 2**20:,.0f} MiB",
             )
         )
         if pipe.error:
             notes.append(f"pipe {pipe.pipe_index} failed: {pipe.error}")
         most = Counter(pipe.error_summary).most_common(5)
-        notes += [f"pipe {pipe.pipe_index} rejected {count:,} rows for {name}" for name, count in most]
+        notes += [
+            f"pipe {pipe.pipe_index} rejected {count:,} rows for {name}" for name, count in most
+        ]
     return rows, notes
 
 
@@ -273,7 +277,8 @@ def _html(table: tuple[list[tuple[str, ...]], list[str]]) -> str:
     rows, notes = table
     head = "".join(f"<th>{cell}</th>" for cell in rows[0])
     body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:]
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+        for row in rows[1:]
     )
     below = "".join(f"<p>{html.escape(note)}</p>" for note in notes)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{below}"

@@ -69,7 +69,9 @@ def _death(exitcode: int | None) -> str:
         return f"was killed by signal {-exitcode} ({name})"
     hint = ""
     if exitcode == 1:
-        hint = "; with start_method 'spawn' or 'forkserver' a script needs: if __name__ == '__main__'"
+        hint = (
+            "; with start_method 'spawn' or 'forkserver' a script needs: if __name__ == '__main__'"
+        )
     return f"ended with exit code {exitcode} before its shard was done{hint}"
 
 
@@ -92,7 +94,9 @@ class MultiProcessEngine(BaseEngine):
         self, max_workers: int | None = None, start_method: StartMethod | None = None
     ) -> None:
         if max_workers is not None and (not isinstance(max_workers, int) or max_workers < 1):
-            raise DeclarationError(f"max_workers must be a whole number from 1, not {max_workers!r}")
+            raise DeclarationError(
+                f"max_workers must be a whole number from 1, not {max_workers!r}"
+            )
         known = multiprocessing.get_all_start_methods()
         if start_method is None:
             start_method = "fork" if "fork" in known else "spawn"

@@ -28,8 +28,8 @@ from zoopipe.adapters.csv_records import (
     plain_cut,
     read_records,
 )
-from zoopipe.adapters.text import Encoder, Framing, TextOutputAdapter, text_bytes
-from zoopipe.arrays import EMPTY, int64_array, text_array, text_scalar
+from zoopipe.adapters.text import Encoder, Framing, TextOutputAdapter
+from zoopipe.arrays import EMPTY, int64_array, text_array, text_bytes, text_scalar
 from zoopipe.columns import NonFinite, cell_text, cells, concat, is_record_batch, rows_of
 from zoopipe.errors import DeclarationError, InputError
 from zoopipe.storage.files import (
@@ -140,7 +140,9 @@ class CSVInputAdapter(InputAdapter):
     def _whole_range(self, path: str, data_start: int, files: int) -> FileRange:
         if not self._cuttable(path):
             if self._start_byte or self._end_byte is not None:
-                raise InputError(f"cannot cut {path} at a byte: it is compressed or {self._transcode}")
+                raise InputError(
+                    f"cannot cut {path} at a byte: it is compressed or {self._transcode}"
+                )
             return FileRange(path, data_start, END)
         size = os.path.getsize(path)
         if not self._start_byte and self._end_byte is None:
@@ -255,7 +257,7 @@ class _Parser:
         batch = self._by_columns(plain)
         if batch is None:
             return self._by_reader(plain, None, at_end=True)
-        return self._block(batch, batch.num_rows, cut, self._plain_offsets(plain))
+        return self._block(batch, batch.num_rows, cut, self._plain_offsets(plain, batch.num_rows))
 
     def nothing(self, path: str, position: int) -> Block:
         """A block of no records."""
@@ -333,13 +335,17 @@ class _Parser:
         ]
         return pa.RecordBatch.from_arrays(columns, schema=self._schema)
 
-    def _plain_offsets(self, data: bytes) -> Callable[[], Sequence[int]]:
+    def _plain_offsets(self, data: bytes, records: int) -> Callable[[], Sequence[int]]:
         def offsets() -> Sequence[int]:
             if self._dialect.quote in data:
                 return read_records(data, self._dialect, None, at_end=True).offsets
             lines = data.splitlines(keepends=True)
             starts = list(accumulate(map(len, lines), initial=0))
-            return [start for start, line in zip(starts, lines, strict=False) if line.strip(b"\r\n")]
+            if len(lines) == records:
+                return starts
+            return [
+                start for start, line in zip(starts, lines, strict=False) if line.strip(b"\r\n")
+            ]
 
         return offsets
 
@@ -447,7 +453,9 @@ class _CSVEncoder:
             if blank.true_count:
                 quoted[0] = pc.if_else(blank, text_scalar(self._quote * 2), quoted[0])
         quoted[-1] = concat(quoted[-1], _NEWLINE)
-        joined = pc.binary_join_element_wise(*quoted, self._delimiter) if len(quoted) > 1 else quoted[0]
+        joined = (
+            pc.binary_join_element_wise(*quoted, self._delimiter) if len(quoted) > 1 else quoted[0]
+        )
         return text_bytes(joined)
 
     def _quoted(self, column: pa.StringArray) -> pa.StringArray:
@@ -530,7 +538,9 @@ def check_header(names: Sequence[str], path: str) -> tuple[str, ...]:
 def check_counts(**counts: int | None) -> None:
     """Options that count something: whole numbers from 0, or None."""
     for name, value in counts.items():
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+        if value is not None and (
+            not isinstance(value, int) or isinstance(value, bool) or value < 0
+        ):
             raise DeclarationError(f"{name} must be a whole number from 0, not {value!r}")
 
 

@@ -48,7 +48,9 @@ class Dialect:
         for name in ("delimiter", "quotechar"):
             value = getattr(self, name)
             if not isinstance(value, str) or len(value) != 1 or value in "\r\n":
-                raise DeclarationError(f"{name} must be one character, and no newline, not {value!r}")
+                raise DeclarationError(
+                    f"{name} must be one character, and no newline, not {value!r}"
+                )
         if self.delimiter == self.quotechar:
             raise DeclarationError(f"delimiter and quotechar are both {self.delimiter!r}")
         columnar = (
@@ -61,9 +63,7 @@ class Dialect:
         cell = f"(?:{quote}(?:[^{quote}]|{quote}{quote})*{quote}|[^{quote}{delimiter}\\r\\n]*)"
         object.__setattr__(self, "columnar", columnar)
         object.__setattr__(self, "quote", self.quotechar.encode(self.encoding, "replace"))
-        object.__setattr__(
-            self, "plain_pattern", rf"\A(?:{cell}[{delimiter}\r\n])*{cell}\z"
-        )
+        object.__setattr__(self, "plain_pattern", rf"\A(?:{cell}[{delimiter}\r\n])*{cell}\z")
 
     @property
     def is_utf8(self) -> bool:

@@ -23,8 +23,8 @@ from zoopipe.adapters.base import (
 )
 from zoopipe.adapters.csv import check_counts
 from zoopipe.adapters.cutting import cut_files
-from zoopipe.adapters.text import Encoder, Framing, TextOutputAdapter, text_bytes
-from zoopipe.arrays import text_array, text_scalar
+from zoopipe.adapters.text import Encoder, Framing, TextOutputAdapter
+from zoopipe.arrays import text_array, text_bytes, text_scalar
 from zoopipe.columns import concat, is_record_batch, json_cells, record_batch
 from zoopipe.errors import DeclarationError, InputError
 from zoopipe.storage.files import (
@@ -265,7 +265,11 @@ def _block(records: list[bytes], offsets: list[int], start: int, end: int) -> Bl
             texts.append(record.decode())
             row_records.append(number)
         except UnicodeDecodeError as error:
-            reason: Reason = {"loc": [], "type": "json_encoding", "msg": f"not valid UTF-8: {error.reason}"}
+            reason: Reason = {
+                "loc": [],
+                "type": "json_encoding",
+                "msg": f"not valid UTF-8: {error.reason}",
+            }
             unparsed.append(Unparsed(number, [reason], record.decode("utf-8", "backslashreplace")))
     return Block(
         batch=record_batch(text_array(texts)),

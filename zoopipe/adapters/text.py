@@ -107,11 +107,3 @@ class TextPart:
 
     def discard(self) -> None:
         self._file.discard()
-
-
-def text_bytes(lines: pa.StringArray) -> memoryview:
-    """The bytes of a string array without nulls, one after the other, uncopied."""
-    _, offsets, data = lines.buffers()
-    bounds = memoryview(offsets).cast("i")
-    start, end = bounds[lines.offset], bounds[lines.offset + len(lines)]
-    return memoryview(data)[start:end] if data is not None else memoryview(b"")

@@ -86,7 +86,9 @@ class MultiThreadExecutor(BaseExecutor):
     def __init__(self, max_workers: int | None = None, batch_size: int = 1000) -> None:
         super().__init__(batch_size)
         if max_workers is not None and (not isinstance(max_workers, int) or max_workers < 1):
-            raise DeclarationError(f"max_workers must be a whole number from 1, not {max_workers!r}")
+            raise DeclarationError(
+                f"max_workers must be a whole number from 1, not {max_workers!r}"
+            )
         self._max_workers = max_workers
 
     def get_concurrency(self) -> int:

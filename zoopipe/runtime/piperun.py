@@ -30,6 +30,7 @@ class PipeRun:
         self._attempts = 0
         self._running: dict[Task, Progress] = {}
         self._lock = threading.RLock()
+        self._peak_ram_bytes = 0
         self._begin(planned.input.shards, [planned.input.first_record] * len(planned.input.shards))
 
     def _begin(self, shards: Sequence[Shard], first_records: Sequence[int]) -> None:
@@ -95,6 +96,7 @@ class PipeRun:
     def ended(self, task: Task) -> None:
         """Notes that an attempt does not run any more."""
         with self._lock:
+            self._report()
             self._running.pop(task, None)
 
     def done(self, task: Task, result: ShardResult) -> None:
@@ -105,6 +107,7 @@ class PipeRun:
         """
         check_balance(result, task.label)
         with self._lock:
+            self._report()
             self._running.pop(task, None)
             self._take_result(task, result)
 
@@ -177,7 +180,8 @@ class PipeRun:
     def _report(self) -> PipeReport:
         results = [] if self._counting else self.results
         live = [] if self._counting else list(self._running.values())
-        running = list(self._running.values())
+        ram_bytes = sum(progress.rss_bytes for progress in self._running.values())
+        self._peak_ram_bytes = max(self._peak_ram_bytes, ram_bytes)
         return PipeReport(
             pipe_index=self.index,
             status=self.status,
@@ -187,8 +191,9 @@ class PipeRun:
             dropped_count=sum(r.dropped for r in results),
             added_count=sum(r.added for r in results),
             deferred_count=sum(r.deferred for r in results),
-            ram_bytes=sum(progress.rss_bytes for progress in running),
-            is_alive=bool(running) or self.status is PipeStatus.RUNNING,
+            ram_bytes=ram_bytes,
+            peak_ram_bytes=self._peak_ram_bytes,
+            is_alive=bool(self._running) or self.status is PipeStatus.RUNNING,
             error=self.error,
             start_time=self._started,
             end_time=self._ended,

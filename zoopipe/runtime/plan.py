@@ -85,7 +85,10 @@ def _plan_pipe(index: int, pipe: Pipe, shards: int, merge: bool, run_id: str) ->
     if plan.why_whole and shards > 1:
         logger.warning(
             "pipe %d runs as one shard, %d were asked for: %s (%r)",
-            index, shards, plan.why_whole, pipe.input_adapter,
+            index,
+            shards,
+            plan.why_whole,
+            pipe.input_adapter,
         )
     model = pipe.schema_model
     columns = compile_plan(model).names if model is not None else plan.columns or plan.head

@@ -181,6 +181,7 @@ def _log_rejects(run: PipeRun) -> None:
     listed = ", ".join(f"{name} ({count:,})" for name, count in reasons.most_common(5))
     logger.warning(
         "pipe %d rejected %d rows, and has no error_output_adapter to write them to: %s",
-        run.index, run.rejected(), listed,
+        run.index,
+        run.rejected(),
+        listed,
     )
-

@@ -71,7 +71,9 @@ class Flow:
                 self.refuse_origin(row, "parse", [_json_reason(error)])
                 continue
             if objects_only and not isinstance(value, dict):
-                reason = f"the record is no JSON object but {_JSON_NAMES.get(type(value), 'a scalar')}"
+                reason = (
+                    f"the record is no JSON object but {_JSON_NAMES.get(type(value), 'a scalar')}"
+                )
                 self.refuse_origin(row, "parse", [{"loc": [], "type": "json_type", "msg": reason}])
                 continue
             values.append(value)
@@ -106,8 +108,10 @@ class Flow:
 
     def keep(self, positions: Sequence[int] | None) -> None:
         """Says which of the rows, by position, are still there; None for all."""
-        if positions is not None:
-            self.origin = [self.origin_of(position) for position in positions]
+        if positions is None:
+            return
+        origin = self.origin
+        self.origin = list(positions) if origin is None else [origin[at] for at in positions]
 
 
 _JSON_NAMES = {list: "an array", str: "a string", int: "a number", float: "a number"}

@@ -50,7 +50,9 @@ def find_files(patterns: Sequence[str]) -> tuple[str, ...]:
     files: list[str] = []
     for pattern in patterns:
         if glob.has_magic(pattern) and not os.path.exists(pattern):
-            matches = sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
+            matches = sorted(
+                path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)
+            )
             if not matches:
                 raise InputError(f"no file matches {pattern!r}")
             files += matches

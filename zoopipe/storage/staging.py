@@ -130,7 +130,13 @@ def _copy_some(source: IO[bytes], target: IO[bytes], size: int) -> int:
     try:
         copied = os.copy_file_range(source.fileno(), target.fileno(), min(size, 1 << 30))
     except OSError as error:
-        if error.errno not in (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF):
+        if error.errno not in (
+            errno.EXDEV,
+            errno.EINVAL,
+            errno.ENOSYS,
+            errno.EOPNOTSUPP,
+            errno.EBADF,
+        ):
             raise
         copied = 0
     if copied == 0:

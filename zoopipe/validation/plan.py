@@ -121,7 +121,10 @@ def _field_plan(name: str, entry: Mapping[str, Any]) -> _FieldPlan | None:
     default, has_default = None, False
     if schema["type"] == "default":
         value = schema.get("default")
-        if not schema.keys() <= {"type", "schema", "default", "metadata"} or "default" not in schema:
+        if (
+            not schema.keys() <= {"type", "schema", "default", "metadata"}
+            or "default" not in schema
+        ):
             return None
         if type(value) not in _DEFAULT_TYPES:
             return None
@@ -133,7 +136,10 @@ def _field_plan(name: str, entry: Mapping[str, Any]) -> _FieldPlan | None:
             return None
         schema = schema["schema"]
     kernel = KERNELS.get(schema["type"])
-    known = schema.keys() <= _SCALAR_KEYS and schema.get("microseconds_precision") in (None, "truncate")
+    known = schema.keys() <= _SCALAR_KEYS and schema.get("microseconds_precision") in (
+        None,
+        "truncate",
+    )
     if not isinstance(source, str) or kernel is None or not known or not _harmless_metadata(schema):
         return None
     if default is not None and not _default_fits(entry["schema"]["default"], kernel):
@@ -181,7 +187,10 @@ class ModelPlan:
         self._fields = fields or ()
         self._nonfinite: NonFinite = nonfinite
         self._schema = pa.schema(
-            [encoded_field(plan.name, plan.kernel.encoding, plan.kernel.logical) for plan in self._fields]
+            [
+                encoded_field(plan.name, plan.kernel.encoding, plan.kernel.logical)
+                for plan in self._fields
+            ]
         )
         self._own_dump = _is_overridden(model, "model_dump")
         self._own_dump_json = _is_overridden(model, "model_dump_json")
@@ -290,7 +299,9 @@ class ModelPlan:
         for plan, cell in zip(self._fields, cells, strict=True):
             values = [row[plan.name] for row in slow.values]
             if plan.kernel.encoding == "json":
-                values = [None if value is None else json_text(value, self._nonfinite) for value in values]
+                values = [
+                    None if value is None else json_text(value, self._nonfinite) for value in values
+                ]
             patched.append(pc.replace_with_mask(cell, mask, text_array(values)))
         return patched
 
