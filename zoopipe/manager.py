@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from collections.abc import Sequence
 from types import TracebackType
 
 from zoopipe.errors import DeclarationError, RunFailed
 from zoopipe.executors import BaseExecutor
 from zoopipe.pipe import Pipe
+from zoopipe.progress import follow
 from zoopipe.report import FlowReport, PipeReport, PipeStatus
 from zoopipe.runtime.engine import BaseEngine
 from zoopipe.runtime.plan import plan_pipes, target_of
 from zoopipe.runtime.registry import default_engine
-
-logger = logging.getLogger(__name__)
 
 
 class PipeManager:
@@ -107,7 +104,7 @@ class PipeManager:
         """
         self.start()
         try:
-            self._wait_and_show()
+            follow(self)
         except BaseException:
             self.shutdown()
             raise
@@ -115,14 +112,6 @@ class PipeManager:
         if report.status is not PipeStatus.COMPLETED:
             raise RunFailed(report.error or "the run was stopped before its end")
         return report
-
-    def _wait_and_show(self) -> None:
-        if sys.stderr is not None and sys.stderr.isatty():
-            from zoopipe.progress import show
-
-            show(self)
-        else:
-            self.wait()
 
     @property
     def pipes(self) -> tuple[Pipe, ...]:

@@ -236,8 +236,8 @@ _HEADINGS = ("pipe", "status", "read", "written", "rejected", "rows/s", "seconds
 
 def _table(pipes: Sequence[PipeReport]) -> tuple[list[tuple[str, ...]], list[str]]:
     """Rows of cells, the headings first, and the lines below them."""
-    rows = [_HEADINGS]
-    notes = []
+    rows: list[tuple[str, ...]] = [_HEADINGS]
+    notes: list[str] = []
     for pipe in pipes:
         rows.append(
             (

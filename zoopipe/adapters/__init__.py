@@ -1,0 +1,1 @@
+"""Formats: one file each; `base.py` is the contract between ZooPipe and a format."""

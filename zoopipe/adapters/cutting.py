@@ -43,8 +43,8 @@ def cut_files(
     if skip or limit is not None:
         bounded = _bounded(whole, read)
         if bounded is None:
-            why = "skip_rows or limit end so far into it that a worker has to count"
-            return InputPlan((whole,), columns, total, skip, why)
+            far = "skip_rows or limit end so far into it that a worker has to count"
+            return InputPlan((whole,), columns, total, skip, far)
         ranges = bounded
     pieces = _cut(ranges, shards)
     why = None

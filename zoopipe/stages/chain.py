@@ -56,7 +56,8 @@ class Chain:
         hooks = (*pipe.pre_validation_hooks, *pipe.post_validation_hooks)
         batch_rows = pipe.executor.get_batch_size()
         self._nonfinite: NonFinite = pipe.output_adapter.nonfinite
-        self._plan = pipe.schema_model and compile_plan(pipe.schema_model, self._nonfinite)
+        model = pipe.schema_model
+        self._plan = None if model is None else compile_plan(model, self._nonfinite)
         self._before = Transform(pipe.pre_validation_hooks, "raw_data", batch_rows)
         self._after = Transform(pipe.post_validation_hooks, "validated_data", batch_rows)
         self._rows_after = any(not _is_columnar(hook) for hook in pipe.post_validation_hooks)

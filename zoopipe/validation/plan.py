@@ -144,7 +144,7 @@ def _field_plan(name: str, entry: Mapping[str, Any]) -> _FieldPlan | None:
         return None
     if default is not None and not _default_fits(entry["schema"]["default"], kernel):
         return None
-    validator = SchemaValidator({"type": "list", "items_schema": dict(full)})  # type: ignore[typeddict-item]
+    validator = SchemaValidator({"type": "list", "items_schema": dict(full)})
     kernel = NullableKernel(kernel) if nullable else kernel
     return _FieldPlan(name, source, kernel, validator, default, has_default)
 

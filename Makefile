@@ -1,0 +1,44 @@
+# Everything happens in .venv; the system's Python is only used to make it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS ?= $(shell nproc)
+ROWS ?= 500000
+REPEATS ?= 5
+
+.PHONY: help demo test lint format bench clean
+
+help:
+	@echo "make demo    run the main job on 336,776 real rows, on all cores"
+	@echo "make test    run every test"
+	@echo "make lint    style and types"
+	@echo "make format  put the code into the house's format"
+	@echo "make bench   measure, beside other tools (ROWS=$(ROWS) REPEATS=$(REPEATS))"
+
+# The stamp is younger than pyproject.toml when the environment has what it asks for.
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/zoopipe demo --workers $(WORKERS)
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.installed
+	$(BIN)/python -m benchmarks --rows $(ROWS) --repeats $(REPEATS)
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis zoopipe-demo benchmarks/.envs

@@ -1,0 +1,1 @@
+"""Benchmarks: cases, contenders, and one command that measures them: `python -m benchmarks`."""

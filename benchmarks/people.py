@@ -1,0 +1,74 @@
+"""The input of the cases: a CSV file of people, the same for the same arguments."""
+
+from __future__ import annotations
+
+import csv
+import random
+from collections.abc import Iterator
+from datetime import date, timedelta
+from functools import partial
+from pathlib import Path
+
+HEADER = ("id", "name", "email", "age", "score", "active", "born")
+SEED = 20260131
+
+_FIRST = "Ana Bram Chloé Dmitri Elif Farid Greta Hiroshi Ingrid João Kwame Lena Mateo Nadia Olu".split()
+_LAST = "Alvarez Bauer Costa Dubois Eriksen Fischer García Haddad Ivanov Jansen Okafor O'Neill".split()
+_HOSTS = ("example.com", "example.org", "mail.example.net")
+_FIRST_DAY = date(1940, 1, 1)
+_DAYS = 24_000
+# Each makes a row that pydantic refuses; the field and a text that it cannot take.
+_FAULTS = (
+    ("id", "A-{}"),
+    ("age", "unknown"),
+    ("age", ""),
+    ("score", "n/a"),
+    ("active", "maybe"),
+    ("born", "1987-02-30"),
+    ("born", "03/07/1987"),
+)
+
+
+def write_people(path: Path, rows: int, bad_share: float, blocks: int = 1) -> None:
+    """Writes a header and `rows` rows, these `blocks` times over.
+
+    Args:
+        path: the file to write.
+        rows: how many rows one block has.
+        bad_share: the share of rows, 0 to 1, with one value that the model refuses.
+        blocks: how often the same rows are repeated, to make a large file fast.
+    """
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(HEADER)
+        start = file.tell()
+        writer.writerows(_people(rows, bad_share))
+    if blocks > 1:
+        block = path.read_bytes()[start:]
+        with path.open("ab") as more:
+            for _ in range(blocks - 1):
+                more.write(block)
+
+
+def people(rows: int, bad_share: float = 0.0, blocks: int = 1) -> partial[None]:
+    """A maker of such a file, to be called with its path."""
+    return partial(write_people, rows=rows, bad_share=bad_share, blocks=blocks)
+
+
+def _people(rows: int, bad_share: float) -> Iterator[list[str]]:
+    rng = random.Random(f"{SEED} {rows} {bad_share}")
+    for number in range(1, rows + 1):
+        first, last = rng.choice(_FIRST), rng.choice(_LAST)
+        row = [
+            str(number),
+            f"{first} {last}",
+            f"{first}.{last}{rng.randrange(10_000)}@{rng.choice(_HOSTS)}".lower(),
+            str(rng.randrange(18, 95)),
+            f"{rng.uniform(0, 100):.2f}",
+            rng.choice(("true", "false")),
+            (_FIRST_DAY + timedelta(days=rng.randrange(_DAYS))).isoformat(),
+        ]
+        if rng.random() < bad_share:
+            name, text = rng.choice(_FAULTS)
+            row[HEADER.index(name)] = text.format(number)
+        yield row

@@ -1,0 +1,175 @@
+"""The command line, as a user calls it: a process, its exit code, what it leaves on the disk."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from oracle import csv_dicts, json_lines, text_lines, validated
+
+from zoopipe.demo import Flight, flights_csv
+
+JOB = '''
+import os, time
+from pydantic import BaseModel
+from zoopipe import CSVInputAdapter, JSONOutputAdapter, Pipe
+
+class User(BaseModel):
+    id: int
+    name: str
+
+def make(**options):
+    return Pipe(
+        input_adapter=CSVInputAdapter("users.csv"),
+        output_adapter=JSONOutputAdapter("users.jsonl"),
+        error_output_adapter=JSONOutputAdapter("rejected.jsonl"),
+        schema_model=User,
+        **options,
+    )
+
+pipe = make()
+strict = make(max_errors=0)
+pipes = [
+    Pipe(input_adapter=CSVInputAdapter("users.csv"), output_adapter=JSONOutputAdapter(f"{name}.jsonl"))
+    for name in "ab"
+]
+missing = Pipe(
+    input_adapter=CSVInputAdapter("nowhere.csv"), output_adapter=JSONOutputAdapter("nowhere.jsonl")
+)
+number = 3
+
+def wait_for_ever(row):
+    open(f"waiting-{os.getpid()}", "w").close()
+    time.sleep(3600)
+
+hanging = make(pre_validation_hooks=[wait_for_ever])
+'''
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    (tmp_path / "job.py").write_text(JOB)
+    with open(tmp_path / "users.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "name"])
+        writer.writerows([["x" if n % 50 == 0 else n, f"user\n{n}"] for n in range(1000)])
+    return tmp_path
+
+
+def zoopipe(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "zoopipe", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("target", ["job:pipe", "job:make", "job.py:pipe"])
+@pytest.mark.parametrize("workers", ["1", "3"])
+def test_run_writes_what_the_row_loop_gives(job: Path, target: str, workers: str) -> None:
+    done = zoopipe(job, "run", target, "--workers", workers)
+    assert done.returncode == 0, done.stderr
+    ids = [row["id"] for row in csv_dicts((job / "users.csv").read_bytes()) if row["id"] != "x"]
+    assert [row["id"] for row in json_lines(job / "users.jsonl")] == [int(number) for number in ids]
+    assert [row["_row"] for row in json_lines(job / "rejected.jsonl")] == list(range(1, 1001, 50))
+    assert done.stdout == ""
+    assert "980" in done.stderr
+
+
+def test_run_publishes_parts_when_not_merging(job: Path) -> None:
+    assert zoopipe(job, "run", "job:pipe", "--workers", "2", "--no-merge").returncode == 0
+    parts = sorted(path.name for path in job.glob("users_part_*"))
+    assert parts == ["users_part_00001.jsonl", "users_part_00002.jsonl"]
+
+
+def test_run_takes_a_list_of_pipes(job: Path) -> None:
+    assert zoopipe(job, "run", "job:pipes").returncode == 0
+    assert (job / "a.jsonl").read_bytes() == (job / "b.jsonl").read_bytes() != b""
+
+
+def test_run_exits_1_and_publishes_nothing_when_a_pipe_fails(job: Path) -> None:
+    done = zoopipe(job, "run", "job:strict", "--workers", "2")
+    assert done.returncode == 1
+    assert "max_errors" in done.stderr and "Traceback" not in done.stderr
+    assert not (job / "users.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("job", "module:pipe"),
+        ("nothere:pipe", "there is no module 'nothere'"),
+        ("nothere.py:pipe", "there is no file"),
+        ("job:nothing", "has no 'nothing'"),
+        ("job:number", "not a Pipe"),
+        ("job:missing", "nowhere.csv"),
+    ],
+)
+def test_run_exits_2_with_one_sentence_when_the_call_is_wrong(
+    job: Path, target: str, said: str
+) -> None:
+    done = zoopipe(job, "run", target)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("engine", "said"),
+    [("ray", "pip install 'zoopipe[ray]'"), ("steam", "there is no engine 'steam'")],
+)
+def test_run_exits_2_when_the_engine_is_not_there(job: Path, engine: str, said: str) -> None:
+    done = zoopipe(job, "run", "job:pipe", "--engine", engine)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_run_stops_its_workers_when_signalled(job: Path, number: int, code: int) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "zoopipe", "run", "job:hanging", "--workers", "2"],
+        cwd=job,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    limit = time.monotonic() + 60
+    while not list(job.glob("waiting-*")) and time.monotonic() < limit:
+        time.sleep(0.02)
+    workers = [int(path.name.removeprefix("waiting-")) for path in job.glob("waiting-*")]
+    # As a terminal does: to the whole group, workers too, for Ctrl-C.
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "Traceback" not in stderr
+    assert workers and not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    assert not list(job.glob(".users*")) and not (job / "users.jsonl").exists()
+
+
+def test_demo_gives_what_a_row_loop_gives(tmp_path: Path) -> None:
+    done = zoopipe(tmp_path, "demo", "--workers", "2", "--folder", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    rows = csv_dicts(flights_csv(tmp_path).read_bytes())
+    assert len(rows) == 336_776
+    nulled = [{k: None if v == "NA" else v for k, v in row.items()} for row in rows]
+    lines, refused = validated(nulled, Flight)
+    assert text_lines(tmp_path / "flights.jsonl") == lines
+    rejects = json_lines(tmp_path / "rejected.jsonl")
+    assert [(row["_row"], row["_errors"]) for row in rejects] == refused
+
+
+def test_help_and_version_are_shown(tmp_path: Path) -> None:
+    assert "run" in zoopipe(tmp_path, "--help").stdout
+    assert zoopipe(tmp_path, "--version").stdout.startswith("zoopipe")

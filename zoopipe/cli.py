@@ -1,0 +1,182 @@
+"""The command line: `zoopipe run`, `zoopipe demo`.
+
+Everything that is shown goes to stderr. Exit codes:
+
+| code | means |
+|---|---|
+| 0 | every pipe was run and published; rows may have been rejected |
+| 1 | a pipe failed, nothing of it was published |
+| 2 | the call, the declaration, an input or an output is wrong; nothing was started |
+| 130, 143 | stopped by Ctrl-C, by SIGTERM; nothing was published |
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from types import FrameType, ModuleType
+from typing import Any
+
+import click
+
+from zoopipe import __version__
+from zoopipe.errors import DeclarationError, RunFailed, ZooPipeError
+
+_FAILED, _WRONG, _INTERRUPTED, _TERMINATED = 1, 2, 130, 143
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="zoopipe")
+def main() -> None:
+    """Rows from a source to a sink, checked with pydantic at the speed of columns."""
+
+
+def _exits(command: Callable[..., None]) -> Callable[..., None]:
+    """Turns how a command ends into a sentence and an exit code."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        logging.basicConfig(
+            stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
+        )
+        signal.signal(signal.SIGTERM, _terminate)
+        try:
+            command(*args, **kwargs)
+        except RunFailed as error:
+            _leave(f"failed: {error}", _FAILED)
+        except ZooPipeError as error:
+            _leave(f"error: {error}", _WRONG)
+        except KeyboardInterrupt:
+            _leave("stopped: nothing was published", _INTERRUPTED)
+
+    return wrapped
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    sys.exit(_TERMINATED)
+
+
+def _leave(sentence: str, code: int) -> None:
+    click.echo(sentence, err=True)
+    sys.exit(code)
+
+
+def _run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that every command that runs pipes has."""
+    options = (
+        click.option(
+            "--workers", "-w", type=click.IntRange(1), help="Shards to cut the input into."
+        ),
+        click.option(
+            "--engine", default="multiprocess", show_default=True, help="Where workers run."
+        ),
+        click.option(
+            "--merge/--no-merge", default=True, help="Publish one file, or one for each shard."
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@main.command()
+@click.argument("target", metavar="MODULE:PIPE")
+@_run_options
+@_exits
+def run(target: str, workers: int | None, engine: str, merge: bool) -> None:
+    """Run a pipe, or a list of pipes.
+
+    MODULE is a module name or the path of a Python file; PIPE is the name in it of a Pipe, of a list
+    of them, or of a function without arguments that gives one.
+    """
+    _run_pipes(load_pipes(target), workers, engine, merge)
+
+
+def _run_pipes(pipes: Sequence[Any], workers: int | None, engine: str, merge: bool) -> None:
+    from zoopipe.manager import PipeManager
+    from zoopipe.runtime.registry import engine_class
+
+    made = engine_class(engine)()
+    if len(pipes) == 1:
+        manager = PipeManager.parallelize_pipe(pipes[0], workers or 1, merge, engine=made)
+    elif workers is None and merge:
+        manager = PipeManager(pipes, made)
+    else:
+        raise DeclarationError("--workers and --no-merge are for one pipe, and this is a list")
+    click.echo(str(manager.run()), err=True)
+
+
+@main.command()
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("zoopipe-demo"),
+    show_default=True,
+    help="Where input and outputs are put.",
+)
+@_run_options
+@_exits
+def demo(folder: Path, workers: int | None, engine: str, merge: bool) -> None:
+    """Run the demo job: all 336,776 flights that left New York in 2013, typed and checked.
+
+    Cancelled flights have no departure time, so the model rejects them, with the reason.
+    """
+    from zoopipe.demo import demo_pipe
+
+    pipe = demo_pipe(folder)
+    _run_pipes([pipe], workers or len(os.sched_getaffinity(0)), engine, merge)
+    click.echo(f"flights are in {folder / 'flights.jsonl'}", err=True)
+    click.echo(f"rejects are in {folder / 'rejected.jsonl'}", err=True)
+
+
+def load_pipes(target: str) -> list[Any]:
+    """The pipes that `module:name` names.
+
+    Raises:
+        DeclarationError: there is no such module or name, or it gives no pipes.
+    """
+    from zoopipe.pipe import Pipe
+
+    module_name, colon, name = target.rpartition(":")
+    if not colon or not module_name or not name:
+        raise DeclarationError(f"{target!r} is not of the form module:pipe")
+    module = _load_module(module_name)
+    if not hasattr(module, name):
+        raise DeclarationError(f"{module_name} has no {name!r}")
+    value = getattr(module, name)
+    if callable(value) and not isinstance(value, Pipe):
+        value = value()
+    pipes = [value] if isinstance(value, Pipe) else value
+    if not isinstance(pipes, list | tuple) or not all(isinstance(pipe, Pipe) for pipe in pipes):
+        raise DeclarationError(
+            f"{target} is a {type(value).__name__}, not a Pipe or a list of them"
+        )
+    return list(pipes)
+
+
+def _load_module(name: str) -> ModuleType:
+    if name.endswith(".py"):
+        return _load_file(Path(name))
+    # As with `python -m`, modules of the working directory are found.
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            raise DeclarationError(f"there is no module {name!r}") from error
+        raise
+
+
+def _load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise DeclarationError(f"there is no file {path}")
+    # Workers that are not forked import it by this name, from its folder.
+    sys.path.insert(0, str(path.parent.resolve()))
+    return importlib.import_module(path.stem)
