@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks.case import Case, Contest, Entry, Result
 from benchmarks.cases import CASES
+from benchmarks.environments import contenders
 from benchmarks.measure import measure
 from benchmarks.results import RESULTS, document, table, write
 
@@ -17,7 +18,7 @@ def main() -> None:
     options = _parse()
     for name in options.case or CASES:
         case = CASES[name]
-        print(f"\n{case.name}: {case.question}", flush=True)  # noqa: T201
+        print(f"\n{case.name}: {case.question}", flush=True)
         repeats = min(options.repeats, case.most_repeats or options.repeats)
         measured = _measure_case(case, options.rows, repeats, options.contender)
         if measured:
@@ -32,10 +33,10 @@ def _measure_case(
     for contest in case.contests(rows):
         entries = _chosen(contest, contenders)
         if not entries:
-            print(f"{contest.title}: none of the contenders asked for")  # noqa: T201
+            print(f"{contest.title}: none of the contenders asked for")
             continue
         results = measure(contest, entries, repeats, _say)
-        print(f"\n{table(contest, results)}", flush=True)  # noqa: T201
+        print(f"\n{table(contest, results)}", flush=True)
         measured.append((contest, results))
     return measured
 
@@ -45,7 +46,7 @@ def _chosen(contest: Contest, contenders: list[str] | None) -> list[Entry]:
 
 
 def _say(line: str) -> None:
-    print(f"  {line}", file=sys.stderr, flush=True)  # noqa: T201
+    print(f"  {line}", file=sys.stderr, flush=True)
 
 
 def _parse() -> argparse.Namespace:
@@ -53,7 +54,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=500_000, help="rows of the inputs")
     parser.add_argument("--repeats", type=int, default=5, help="how often each entry runs")
     parser.add_argument("--case", action="append", choices=list(CASES), help="may be repeated")
-    parser.add_argument("--contender", action="append", help="a file in contenders/; may be repeated")
+    parser.add_argument(
+        "--contender", action="append", choices=contenders(), help="may be repeated"
+    )
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the JSON files")
     options = parser.parse_args()
     for name in ("rows", "repeats"):

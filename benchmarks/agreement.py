@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
 Outputs = tuple[Path, Path]
+_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +29,14 @@ class Summary:
 
 def summarise(outputs: Outputs) -> Summary:
     """Reads both outputs once."""
-    accepted, rejected = outputs
-    digest, lines = hashlib.sha256(), 0
-    with accepted.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-            lines += chunk.count(b"\n")
-    return Summary(digest.hexdigest(), lines, _lines(rejected))
+    digest, counts = hashlib.sha256(), []
+    for output in outputs:
+        counts.append(0)
+        for chunk in _chunks(output):
+            if output is outputs[0]:
+                digest.update(chunk)
+            counts[-1] += chunk.count(b"\n")
+    return Summary(digest.hexdigest(), *counts)
 
 
 def compare(reference: Summary, reference_outputs: Outputs, outputs: Outputs) -> str:
@@ -41,12 +44,13 @@ def compare(reference: Summary, reference_outputs: Outputs, outputs: Outputs) ->
 
     Rejected rows are compared by their number: each contender has its own form for reasons.
     """
-    if not outputs[0].exists():
-        return "in parts, not compared"
     found = summarise(outputs)
-    text = "same bytes"
-    if found.digest != reference.digest:
+    if found.digest == reference.digest:
+        text = "same bytes"
+    elif outputs[0].exists():
         text = _differences(reference_outputs[0], outputs[0])
+    else:
+        text = "other bytes, in parts"
     if found.rejected != reference.rejected:
         text += f"; {found.rejected:,} rejected rows instead of {reference.rejected:,}"
     return text
@@ -67,9 +71,10 @@ def _differences(reference: Path, output: Path) -> str:
     return f"other values in {other_values:,} of {lines:,} lines, the first: {example}"
 
 
-def _lines(path: Path) -> int:
-    """Lines of a file; 0 where there is none."""
-    if not path.exists():
-        return 0
-    with path.open("rb") as file:
-        return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
+def _chunks(path: Path) -> Iterator[bytes]:
+    """The bytes of a file, or of its parts in their order; none where there is neither."""
+    files = [path] if path.exists() else sorted(path.parent.glob(f"{path.stem}_part_*"))
+    for name in files:
+        with name.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                yield chunk

@@ -15,6 +15,12 @@ _ENVIRONMENTS = HERE / ".envs"
 _STAMP = "installed.txt"
 
 
+def contenders() -> list[str]:
+    """The names of all contenders: the files in `contenders/` that run jobs."""
+    files = (HERE / "contenders").glob("*.py")
+    return sorted(path.stem for path in files if path.stem != "models")
+
+
 def python_of(contender: str) -> Path | None:
     """The Python that has the contender's libraries; None where it is yet to be installed."""
     requirements = _requirements(contender)
@@ -39,7 +45,7 @@ def install(contender: str) -> Path:
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
     python = folder / "bin" / "python"
     subprocess.run(
-        [str(python), "-m", "pip", "install", "--quiet", "-r", str(requirements)],
+        [str(python), "-m", "pip", "install", "-qq", "-r", str(requirements)],
         check=True,
         stdout=sys.stderr,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import random
+import shutil
 from collections.abc import Iterator
 from datetime import date, timedelta
 from functools import partial
@@ -11,9 +12,10 @@ from pathlib import Path
 
 HEADER = ("id", "name", "email", "age", "score", "active", "born")
 SEED = 20260131
+_COPY_BYTES = 1 << 20
 
-_FIRST = "Ana Bram Chloé Dmitri Elif Farid Greta Hiroshi Ingrid João Kwame Lena Mateo Nadia Olu".split()
-_LAST = "Alvarez Bauer Costa Dubois Eriksen Fischer García Haddad Ivanov Jansen Okafor O'Neill".split()
+_FIRST = "Ana Bram Chloé Dmitri Elif Farid Greta Hiroshi Ingrid João Kwame Lena Mateo Nadia Olu"
+_LAST = "Alvarez Bauer Costa Dubois Eriksen Fischer García Haddad Ivanov Jansen Okafor O'Neill"
 _HOSTS = ("example.com", "example.org", "mail.example.net")
 _FIRST_DAY = date(1940, 1, 1)
 _DAYS = 24_000
@@ -38,16 +40,15 @@ def write_people(path: Path, rows: int, bad_share: float, blocks: int = 1) -> No
         bad_share: the share of rows, 0 to 1, with one value that the model refuses.
         blocks: how often the same rows are repeated, to make a large file fast.
     """
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(HEADER)
-        start = file.tell()
-        writer.writerows(_people(rows, bad_share))
-    if blocks > 1:
-        block = path.read_bytes()[start:]
-        with path.open("ab") as more:
-            for _ in range(blocks - 1):
-                more.write(block)
+    block = path.with_suffix(".block")
+    with block.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(_people(rows, bad_share))
+    with path.open("wb") as whole, block.open("rb") as file:
+        whole.write(",".join(HEADER).encode() + b"\n")
+        for _ in range(blocks):
+            file.seek(0)
+            shutil.copyfileobj(file, whole, _COPY_BYTES)
+    block.unlink()
 
 
 def people(rows: int, bad_share: float = 0.0, blocks: int = 1) -> partial[None]:
@@ -57,8 +58,9 @@ def people(rows: int, bad_share: float = 0.0, blocks: int = 1) -> partial[None]:
 
 def _people(rows: int, bad_share: float) -> Iterator[list[str]]:
     rng = random.Random(f"{SEED} {rows} {bad_share}")
+    firsts, lasts = _FIRST.split(), _LAST.split()
     for number in range(1, rows + 1):
-        first, last = rng.choice(_FIRST), rng.choice(_LAST)
+        first, last = rng.choice(firsts), rng.choice(lasts)
         row = [
             str(number),
             f"{first} {last}",

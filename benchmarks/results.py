@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from benchmarks.case import Case, Contest, Entry, Result
@@ -13,7 +14,7 @@ from benchmarks.environments import HERE
 from benchmarks.machine import describe
 
 RESULTS = HERE / "results"
-_HEADINGS = ("contender", "job s", "ratio", "rows/s", "process s", "peak MiB", "output")
+_HEADINGS = ("contender", "job s", "x time", "rows/s", "process s", "peak MiB", "output")
 
 
 def table(contest: Contest, results: Mapping[str, Result]) -> str:
@@ -57,7 +58,7 @@ def document(contest: Contest, results: Mapping[str, Result]) -> dict[str, Any]:
     return {
         "title": contest.title,
         "rows": contest.rows,
-        "verdict": contest.verdict(results) if _complete(contest, results) else [],
+        "verdict": _verdict(contest, results),
         "entries": [
             {
                 "label": label,
@@ -72,9 +73,15 @@ def document(contest: Contest, results: Mapping[str, Result]) -> dict[str, Any]:
 
 def _ratio_and_speed(contest: Contest, result: Result, first: Result) -> dict[str, float]:
     return {
-        "ratio_to_first": round(result.job_s / first.job_s, 3),
+        "ratio_to_first": round(_ratio(result, first), 3),
         "rows_per_s": round(contest.rows / result.job_s),
     }
+
+
+def _ratio(result: Result, first: Result) -> float:
+    """The median of the rounds' ratios: what slows the machine for a while slows both in a round."""
+    pairs = zip(result.job_s_all, first.job_s_all, strict=True)
+    return median(mine / others for mine, others in pairs)
 
 
 def _cells(contest: Contest, label: str, result: Result, first: Result) -> tuple[str, ...]:
@@ -82,7 +89,7 @@ def _cells(contest: Contest, label: str, result: Result, first: Result) -> tuple
     return (
         label,
         f"{result.job_s:.3f}",
-        f"{result.job_s / first.job_s:.2f}",
+        f"{_ratio(result, first):.2f}",
         speed,
         f"{result.process_s:.3f}",
         f"{result.peak_rss_mib:,.1f}",
@@ -93,11 +100,11 @@ def _cells(contest: Contest, label: str, result: Result, first: Result) -> tuple
 def _notes(contest: Contest, results: Mapping[str, Result]) -> list[str]:
     present: list[Entry] = [entry for entry in contest.entries if entry.label in results]
     notes = [f"  {entry.label}: {entry.lacks}" for entry in present if entry.lacks]
-    if contest.verdict is not None and _complete(contest, results):
-        notes += [f"  {line}" for line in contest.verdict(results)]
-    return notes
+    return notes + [f"  {line}" for line in _verdict(contest, results)]
 
 
-def _complete(contest: Contest, results: Mapping[str, Result]) -> bool:
-    """Whether there is a verdict to give: it looks at every entry."""
-    return contest.verdict is not None and len(results) == len(contest.entries)
+def _verdict(contest: Contest, results: Mapping[str, Result]) -> list[str]:
+    """The contest's verdict; none where an entry that it looks at is not there."""
+    if contest.verdict is None or len(results) < len(contest.entries):
+        return []
+    return contest.verdict(results)

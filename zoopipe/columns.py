@@ -84,7 +84,9 @@ def concat(first: Any, *rest: Any) -> pa.StringArray:
     return pc.binary_join_element_wise(first, *rest, _SEPARATOR)
 
 
-def text_form(column: pa.Array, field: pa.Field) -> tuple[Encoding, pa.StringArray]:
+def text_form(
+    column: pa.Array, field: pa.Field, nonfinite: NonFinite = "null"
+) -> tuple[Encoding, pa.StringArray]:
     """A column as text: `plain`, `bare` or `json` cells, from any type.
 
     Numbers are written as pydantic writes them to JSON.
@@ -100,10 +102,10 @@ def text_form(column: pa.Array, field: pa.Field) -> tuple[Encoding, pa.StringArr
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
         return "json", column.cast(pa.string())
     if pa.types.is_float64(kind):
-        return "json", float_text(column)
+        return "json", float_text(column, nonfinite)
     if pa.types.is_date32(kind):
         return "bare", column.cast(pa.string())
-    return "json", json_texts(column.to_pylist())
+    return "json", json_texts(column.to_pylist(), nonfinite)
 
 
 def json_texts(values: Sequence[Any], nonfinite: NonFinite = "null") -> pa.StringArray:
@@ -116,8 +118,8 @@ def json_text(value: Any, nonfinite: NonFinite = "null") -> str:
     return to_json(value, inf_nan_mode=nonfinite).decode()
 
 
-def float_text(column: pa.DoubleArray) -> pa.StringArray:
-    """Floats as pydantic writes them: `1.0`, `1e+16`; not finite ones as JSON's null.
+def float_text(column: pa.DoubleArray, nonfinite: NonFinite = "null") -> pa.StringArray:
+    """Floats as pydantic writes them: `1.0`, `1e+16`; not finite ones as null or by their names.
 
     Arrow's text is the same where it is a plain decimal of a number that is not tiny, save that
     whole numbers lack the `.0`. A column with exponents, `nan`, or numbers below 0.00001 takes the
@@ -126,15 +128,17 @@ def float_text(column: pa.DoubleArray) -> pa.StringArray:
     text = column.cast(pa.string())
     data = bytes(text_bytes(text))
     if b"e" in data or b"n" in data or b"0.00000" in data:
-        return json_texts_or_null(column.to_pylist())
+        return json_texts_or_null(column.to_pylist(), nonfinite)
     if data.count(b".") == len(text) - text.null_count:
         return text
     return pc.if_else(pc.equal(pc.floor(column), column), concat(text, _POINT_ZERO), text)
 
 
-def json_texts_or_null(values: Sequence[float | None]) -> pa.StringArray:
-    """JSON texts where `nan` and infinities become null cells."""
-    texts = [None if value is None else json_text(value) for value in values]
+def json_texts_or_null(
+    values: Sequence[float | None], nonfinite: NonFinite = "null"
+) -> pa.StringArray:
+    """JSON texts, with null cells for what JSON's null stands for."""
+    texts = [None if value is None else json_text(value, nonfinite) for value in values]
     return text_array([None if text == "null" else text for text in texts])
 
 
@@ -169,7 +173,7 @@ def _escape(text: pa.StringArray) -> pa.StringArray:
 
 def cells(column: pa.Array, field: pa.Field) -> pa.StringArray:
     """A column as the text of CSV cells: strings bare, other values as JSON, null as null."""
-    encoding, text = text_form(column, field)
+    encoding, text = text_form(column, field, "constants")
     if encoding != "json":
         return text
     odd = pc.match_substring_regex(text, pattern=r'^(?:"|null$)')
@@ -183,7 +187,12 @@ def cell_text(value: Any) -> str | None:
     """One Python value as the text of a CSV cell; None stays None."""
     if value is None or isinstance(value, str):
         return value
-    return cell_of_json(json_text(value, "constants"))
+    try:
+        text = json_text(value, "constants")
+    except ValueError:
+        # pydantic nests 255 levels deep; a record that was read may go deeper.
+        text = json.dumps(value)
+    return cell_of_json(text)
 
 
 def cell_of_json(text: str) -> str | None:

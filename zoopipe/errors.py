@@ -61,7 +61,20 @@ class LedgerError(ZooPipeError):
 
 
 class RunStopped(ZooPipeError):
-    """The run was stopped (`shutdown()`, a signal) before the pipe was done."""
+    """The run was stopped (`shutdown()`, a signal) before the pipe was done.
+
+    Attributes:
+        summary: (field, error type) and how many rows an attempt had rejected for it when it stopped.
+    """
+
+    def __init__(
+        self, message: str = "", summary: tuple[tuple[tuple[str, str], int], ...] = ()
+    ) -> None:
+        super().__init__(message, summary)
+        self.summary = summary
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class RunFailed(ZooPipeError):

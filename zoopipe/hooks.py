@@ -92,8 +92,11 @@ class ColumnHook:
 
     Before validation the columns are those of the input; after it those of the model, typed
     (`int64`, `double`, `bool`, `date32`, `timestamp[us]`, strings), except a column whose values
-    Arrow cannot hold exactly, which stays JSON text. With a `MultiThreadExecutor` several threads
-    call `execute` at once.
+    Arrow cannot hold exactly, which stays JSON text. A key that a JSON record lacks is null in its
+    column, and lacking again afterwards, unless the hook fills it or changes the number of rows.
+    Rows stay in their order: one that is rejected later is reported by its place. Where the number
+    of rows has changed the place is not known any more, and the row itself is reported, as JSON.
+    With a `MultiThreadExecutor` several threads call `execute` at once.
     """
 
     def __init__(self, priority: int = HookPriority.NORMAL) -> None:

@@ -211,12 +211,15 @@ class FlowReport:
     @property
     def eta_s(self) -> float | None:
         """Seconds left at the speed so far, by bytes; None where it cannot be said."""
-        total = self.bytes_total
         if self.is_finished:
             return 0.0
-        if not total or not self.bytes_read:
-            return None
-        return self.duration * max(total - self.bytes_read, 0) / self.bytes_read
+        left = 0
+        for pipe in self.pipes:
+            if not pipe.is_finished:
+                if pipe.bytes_total is None:
+                    return None
+                left += max(pipe.bytes_total - pipe.bytes_read, 0)
+        return self.duration * left / self.bytes_read if self.bytes_read else None
 
     def __str__(self) -> str:
         return _text(_table(self.pipes))

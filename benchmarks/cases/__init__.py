@@ -4,6 +4,5 @@ from benchmarks.case import Case
 from benchmarks.cases import memory, start_up, validated_copy, workers
 
 CASES: dict[str, Case] = {
-    case.name: case
-    for case in (validated_copy.CASE, workers.CASE, memory.CASE, start_up.CASE)
+    case.name: case for case in (validated_copy.CASE, workers.CASE, memory.CASE, start_up.CASE)
 }

@@ -13,10 +13,10 @@ def contests(rows: int) -> list[Contest]:
         Contest(
             title="imports and a run of ten rows, each in a fresh process",
             entries=(
+                Entry("import pydantic and pyarrow alone", "zoopipe_start_up", "import_libraries"),
                 Entry("import zoopipe", "zoopipe_start_up", "import_package"),
                 Entry("import the names of a run", "zoopipe_start_up", "import_names"),
                 Entry("import and run ten rows", "zoopipe_start_up", "run_once"),
-                Entry("import pydantic and pyarrow alone", "zoopipe_start_up", "import_libraries"),
             ),
             inputs={"input.csv": people(10)},
         )

@@ -5,17 +5,21 @@ from __future__ import annotations
 from benchmarks.case import Case, Contest, Entry
 from benchmarks.people import people
 
-# The first is what ratios are to; each contender says below what it does not do.
 ENTRIES = (
     Entry("zoopipe", "zoopipe_pipe", "validated_copy"),
     Entry(
         "PyPI zoopipe 2026.2.2",
         "peer_zoopipe",
         "validated_copy",
-        lacks="accepted rows of a batch with a rejected one are written as they came, as text; "
-        "rejected rows carry pydantic's message and no row number; the target is written in place",
+        lacks="rejected rows carry no reason; accepted rows of a batch with a rejected one are "
+        "written as the text they came as; a crash leaves half a target",
     ),
-    Entry("csv + pydantic loop", "csv_pydantic", "validated_copy", lacks="writes in place"),
+    Entry(
+        "csv + pydantic loop",
+        "csv_pydantic",
+        "validated_copy",
+        lacks="a crash leaves half a target",
+    ),
 )
 
 

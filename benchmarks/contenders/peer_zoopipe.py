@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from contenders.models import Person
+
 from zoopipe import CSVInputAdapter, JSONOutputAdapter, Pipe
 
 LIBRARIES = ("zoopipe", "pydantic")
 
 
 def validated_copy(source: Path, output: Path, errors: Path) -> None:
-    """CSV to JSON Lines, rejected rows with its messages."""
+    """CSV to JSON Lines, rejected rows apart."""
     pipe = Pipe(
         input_adapter=CSVInputAdapter(source),
         output_adapter=JSONOutputAdapter(output, format="jsonl"),

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from contenders.models import Person
+
 from zoopipe import CSVInputAdapter, JSONOutputAdapter, Pipe
 
 LIBRARIES = ("zoopipe", "pydantic", "pyarrow")

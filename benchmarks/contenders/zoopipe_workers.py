@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from contenders.models import Person
+
 from zoopipe import CSVInputAdapter, JSONOutputAdapter, MultiProcessEngine, Pipe, PipeManager
 
 LIBRARIES = ("zoopipe", "pydantic", "pyarrow")
@@ -23,9 +24,7 @@ def two_unmerged(source: Path, output: Path, errors: Path) -> None:
     _run(source, output, errors, workers=2, should_merge=False)
 
 
-def _run(
-    source: Path, output: Path, errors: Path, workers: int, should_merge: bool = True
-) -> None:
+def _run(source: Path, output: Path, errors: Path, workers: int, should_merge: bool = True) -> None:
     pipe = Pipe(
         input_adapter=CSVInputAdapter(source),
         output_adapter=JSONOutputAdapter(output),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pickle
 import signal
 import threading
 import time
@@ -32,8 +34,16 @@ def attempt_main(payload: Task | bytes, cells: Any, connection: Connection, driv
     # Ctrl-C in a terminal reaches every process; the driver decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    # What a forked driver does on SIGTERM is not a worker's to do.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _watch_driver(driver)
-    connection.send(_run(payload, Progress(cells)))
+    end = _run(payload, Progress(cells))
+    try:
+        connection.send(end)
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        # An error class of the user's own may not pickle; its sentence does.
+        sentence = str(end.error) if isinstance(end, Raised) else str(error)
+        connection.send(Raised(ZooPipeError(sentence)))
     connection.close()
 
 
@@ -61,8 +71,9 @@ def _watch_driver(pid: int) -> None:
         os._exit(1)
 
     def watch() -> None:
-        while driver.is_running() and driver.status() != psutil.STATUS_ZOMBIE:
-            time.sleep(_WATCH_S)
+        with contextlib.suppress(psutil.Error):
+            while driver.is_running() and driver.status() != psutil.STATUS_ZOMBIE:
+                time.sleep(_WATCH_S)
         os._exit(1)
 
     threading.Thread(target=watch, name="zoopipe-watch", daemon=True).start()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from itertools import accumulate
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -25,6 +25,7 @@ from zoopipe.adapters.cutting import cut_files
 from zoopipe.adapters.csv_records import (
     Dialect,
     guess_start,
+    line_offsets,
     plain_cut,
     read_records,
 )
@@ -42,6 +43,7 @@ from zoopipe.storage.files import (
     check_compression,
     check_encoding,
     compression_of,
+    encodes,
     find_files,
     is_ascii_transparent,
     source_patterns,
@@ -99,8 +101,7 @@ class CSVInputAdapter(InputAdapter):
         check_counts(skip_rows=skip_rows, limit=limit, start_byte=start_byte, end_byte=end_byte)
         if end_byte is not None and end_byte < start_byte:
             raise DeclarationError(f"end_byte {end_byte} is before start_byte {start_byte}")
-        if isinstance(null_values, str):
-            raise DeclarationError("null_values must be a list of strings, not one string")
+        check_texts(null_values, "null_values")
         self._transcode = None if is_ascii_transparent(encoding) else encoding
         self._dialect = Dialect(delimiter, quotechar, "utf-8" if self._transcode else encoding)
         self._fieldnames = None if fieldnames is None else check_names(fieldnames, "fieldnames")
@@ -221,6 +222,9 @@ class CSVInputAdapter(InputAdapter):
         while True:
             source.seek(part.start - 1)
             window = source.read(size)
+            if not window:
+                # The file has shrunk since it was planned; the ledger will say so.
+                return part.start
             found = guess_start(window, self._dialect, width, at_end=len(window) < size)
             if found is not None:
                 return part.start - 1 + found
@@ -267,6 +271,9 @@ class _Parser:
 
     def _by_columns(self, data: bytes) -> pa.RecordBatch | None:
         """Plain text by pyarrow; None where a record is too wide, too narrow or does not decode."""
+        if bom_length(data):
+            # It belongs to the first cell here; pyarrow would take it for the start of a file.
+            return None
         dialect = self._dialect
         quoted = dialect.quote in data
         if not dialect.is_utf8:
@@ -289,8 +296,8 @@ class _Parser:
             )
         except pa.ArrowInvalid:
             return None
-        batches = table.to_batches()
-        return batches[0] if len(batches) == 1 else table.combine_chunks().to_batches()[0]
+        batches = table.combine_chunks().to_batches()
+        return batches[0] if batches else self._batch([])
 
     def _by_reader(self, data: bytes, target: int | None, at_end: bool) -> Block | None:
         records = read_records(data, self._dialect, target, at_end)
@@ -319,7 +326,7 @@ class _Parser:
                 "msg": f"the record has {len(row)} fields, the header has {self.width}",
             }
         for name, cell in zip(self._columns, row, strict=True):
-            if not cell.isascii() and not _encodes(cell):
+            if not cell.isascii() and not encodes(cell):
                 return {
                     "loc": [name],
                     "type": "csv_encoding",
@@ -339,13 +346,7 @@ class _Parser:
         def offsets() -> Sequence[int]:
             if self._dialect.quote in data:
                 return read_records(data, self._dialect, None, at_end=True).offsets
-            lines = data.splitlines(keepends=True)
-            starts = list(accumulate(map(len, lines), initial=0))
-            if len(lines) == records:
-                return starts
-            return [
-                start for start, line in zip(starts, lines, strict=False) if line.strip(b"\r\n")
-            ]
+            return line_offsets(data, records)
 
         return offsets
 
@@ -390,7 +391,7 @@ class CSVOutputAdapter(TextOutputAdapter):
         quotechar: str = '"',
         fieldnames: Sequence[str] | None = None,
     ) -> None:
-        super().__init__(os.fspath(output))
+        super().__init__(output)
         self._dialect = Dialect(delimiter, quotechar, "utf-8")
         self._fieldnames = None if fieldnames is None else check_names(fieldnames, "fieldnames")
 
@@ -509,24 +510,39 @@ _NEWLINE = text_scalar("\n")
 
 def check_names(names: Sequence[str], option: str) -> tuple[str, ...]:
     """Column names that a user gave: strings, at least one, none twice."""
-    if isinstance(names, str) or not names or not all(isinstance(name, str) for name in names):
-        raise DeclarationError(f"{option} must be a list of column names, not {names!r}")
-    twice = sorted({name for name in names if list(names).count(name) > 1})
+    check_texts(names, option)
+    if not names:
+        raise DeclarationError(f"{option} must name at least one column")
+    twice = _repeated(names)
     if twice:
         raise DeclarationError(f"{option} names {', '.join(map(repr, twice))} twice")
     return tuple(names)
 
 
+def check_texts(values: Sequence[str], option: str) -> None:
+    """An option that is a list of strings, of such as can be written."""
+    if (
+        isinstance(values, str)
+        or not isinstance(values, Collection)
+        or not all(isinstance(value, str) and encodes(value) for value in values)
+    ):
+        raise DeclarationError(f"{option} must be a list of strings, not {values!r}")
+
+
+def _repeated(names: Sequence[str]) -> list[str]:
+    return sorted(name for name, count in Counter(names).items() if count > 1)
+
+
 def check_header(names: Sequence[str], path: str) -> tuple[str, ...]:
     """Column names that a file gave."""
-    if not all(map(_encodes, names)):
+    if not all(map(encodes, names)):
         raise InputError(f"the header of {path} does not decode: give encoding=")
     blank = [number for number, name in enumerate(names, 1) if not name]
     if blank:
         raise InputError(
             f"the header of {path} has no name for column {blank[0]}: give fieldnames= and skip_rows=1"
         )
-    twice = sorted({name for name in names if list(names).count(name) > 1})
+    twice = _repeated(names)
     if twice:
         raise InputError(
             f"the header of {path} names {', '.join(map(repr, twice))} twice: "
@@ -542,11 +558,3 @@ def check_counts(**counts: int | None) -> None:
             not isinstance(value, int) or isinstance(value, bool) or value < 0
         ):
             raise DeclarationError(f"{name} must be a whole number from 0, not {value!r}")
-
-
-def _encodes(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -9,18 +9,21 @@ expression proves; there the two agree. All other text is given to `csv.reader` 
 from __future__ import annotations
 
 import csv
+import os
 import re
 import threading
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from zoopipe.errors import DeclarationError
-from zoopipe.storage.files import is_ascii_transparent, is_utf8
+from zoopipe.storage.files import encodes, is_ascii_transparent, is_utf8
 
 _TERMINATOR = re.compile(rb"\r\n|\n|\r")
 _FIELD_LIMIT = 1 << 30
@@ -47,12 +50,20 @@ class Dialect:
     def __post_init__(self) -> None:
         for name in ("delimiter", "quotechar"):
             value = getattr(self, name)
-            if not isinstance(value, str) or len(value) != 1 or value in "\r\n":
+            if (
+                not isinstance(value, str)
+                or len(value) != 1
+                or value in "\r\n"
+                or not encodes(value)
+            ):
                 raise DeclarationError(
                     f"{name} must be one character, and no newline, not {value!r}"
                 )
         if self.delimiter == self.quotechar:
             raise DeclarationError(f"delimiter and quotechar are both {self.delimiter!r}")
+        if is_utf8(self.encoding):
+            # `utf-8-sig` would put a BOM before the quote; a file's own BOM is skipped by its reader.
+            object.__setattr__(self, "encoding", "utf-8")
         columnar = (
             self.delimiter.isascii()
             and self.quotechar.isascii()
@@ -79,6 +90,15 @@ def _class_escape(char: str) -> str:
     return f"\\x{{{ord(char):x}}}"
 
 
+def _renew_lock() -> None:
+    global _field_limit_lock
+    _field_limit_lock = threading.Lock()
+
+
+# A worker forked while another thread reads must not inherit a lock that nobody will release.
+os.register_at_fork(after_in_child=_renew_lock)
+
+
 @contextmanager
 def _long_fields() -> Iterator[None]:
     """Lifts the csv module's limit of 128 KiB a field, which is global, for one stretch of reading."""
@@ -94,9 +114,7 @@ def is_plain(data: bytes, dialect: Dialect) -> bool:
     """Whether the quoting of `data`, which begins at a record, is proved plain to its end."""
     if dialect.quote not in data:
         return True
-    offsets = pa.py_buffer(array("i", (0, len(data))).tobytes())
-    value = pa.Array.from_buffers(pa.binary(), 1, [None, offsets, pa.py_buffer(data)])
-    return bool(pc.match_substring_regex(value, pattern=dialect.plain_pattern)[0].as_py())
+    return bool(pc.match_substring_regex(_as_array(data), pattern=dialect.plain_pattern)[0].as_py())
 
 
 def plain_cut(data: bytes, dialect: Dialect, target: int | None, at_end: bool) -> int | None:
@@ -117,13 +135,13 @@ def plain_cut(data: bytes, dialect: Dialect, target: int | None, at_end: bool) -
     quotes = data.count(dialect.quote, 0, cut)
     while quotes % 2:
         # In plain text an odd count means that the newline is inside a quoted field.
+        if at_end and cut == len(data):
+            return None
         if target:
             following = _boundary_after(data, cut, at_end)
             quotes += data.count(dialect.quote, cut, following or len(data))
             cut = following
         else:
-            if at_end and cut == len(data):
-                return None
             previous = data.rfind(b"\n", 0, cut - 1) + 1
             quotes -= data.count(dialect.quote, previous, cut)
             cut = previous
@@ -239,3 +257,38 @@ def _share_of_width(data: bytes, dialect: Dialect, width: int, at_end: bool) -> 
     rows = read_records(data, dialect, None, at_end).rows
     # A reading under which nothing can be read is worse than any other.
     return sum(len(row) == width for row in rows) / len(rows) if rows else -1.0
+
+
+class _LineOffsets(Sequence[int]):
+    """Where lines begin, out of the lengths that Arrow found when it split them."""
+
+    def __init__(self, lines: pa.Array) -> None:
+        self._count = len(lines)
+        self._ends = memoryview(lines.buffers()[1]).cast("i")
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[at] for at in range(*index.indices(self._count))]
+        # Arrow's offsets leave out the newline of every line before.
+        return self._ends[index] + index
+
+
+def line_offsets(data: bytes, records: int) -> Sequence[int]:
+    """Where the records of text without quotes begin; `records` says how many there are."""
+    terminated = data.endswith(b"\n")
+    if data.count(b"\r") == data.count(b"\r\n"):
+        lines = pc.split_pattern(_as_array(data), pattern="\n").values
+        if len(lines) - terminated == records:
+            return _LineOffsets(lines)
+    lines = data.splitlines(keepends=True)
+    starts = accumulate(map(len, lines), initial=0)
+    return [start for start, line in zip(starts, lines, strict=False) if line.strip(b"\r\n")]
+
+
+def _as_array(data: bytes) -> pa.BinaryArray:
+    """The bytes as an array of one value, not copied."""
+    offsets = pa.py_buffer(array("i", (0, len(data))).tobytes())
+    return pa.Array.from_buffers(pa.binary(), 1, [None, offsets, pa.py_buffer(data)])

@@ -78,7 +78,8 @@ def _cut(ranges: Sequence[FileRange], shards: int) -> list[tuple[FileRange, ...]
 
 
 def _size(part: FileRange) -> int:
-    return (os.path.getsize(part.path) if part.end == END else part.end) - part.start
+    # What is before the start of a compressed file can be more than the file's own size.
+    return max((os.path.getsize(part.path) if part.end == END else part.end) - part.start, 0)
 
 
 def _bounded(whole: Shard, read: Callable[[Shard], Iterator[Block]]) -> list[FileRange] | None:
@@ -88,30 +89,30 @@ def _bounded(whole: Shard, read: Callable[[Shard], Iterator[Block]]) -> list[Fil
     last = None if whole.limit is None else whole.skip + whole.limit
     start = stop = None
     records = consumed = 0
-    for block in read(replace(whole, skip=0, limit=None)):
-        for number in (whole.skip, last):
-            if number is None or not records <= number < records + block.records:
-                continue
-            place = (block.source, block.start + block.offsets()[number - records])
-            start = place if number == whole.skip and start is None else start
-            stop = place if number == last else stop
-        records += block.records
-        consumed += block.end - block.start
-        if start and (stop or last is None):
-            break
-        if consumed > _SEEK_BYTES:
-            return None
-    end = whole.ranges[-1]
-    start = start or (end.path, end.end)
-    return _between(whole.ranges, start, stop or (end.path, end.end))
+    for index, part in enumerate(whole.ranges):
+        for block in read(Shard(0, (part,))):
+            for number in (whole.skip, last):
+                if number is None or not records <= number < records + block.records:
+                    continue
+                place = (index, block.start + block.offsets()[number - records])
+                start = place if number == whole.skip else start
+                stop = place if number == last else stop
+            if start and (stop or last is None):
+                return _between(whole.ranges, start, stop)
+            records += block.records
+            consumed += block.end - block.start
+            if consumed > _SEEK_BYTES:
+                return None
+    return _between(whole.ranges, start, stop)
 
 
 def _between(
-    ranges: Sequence[FileRange], start: tuple[str, int], stop: tuple[str, int]
+    ranges: Sequence[FileRange], start: tuple[int, int] | None, stop: tuple[int, int] | None
 ) -> list[FileRange]:
-    paths = [part.path for part in ranges]
-    first, last = paths.index(start[0]), paths.index(stop[0])
-    kept = list(ranges[first : last + 1])
+    """The ranges from one place to another, each an index and a byte; None is the end of all."""
+    end = (len(ranges) - 1, ranges[-1].end)
+    start, stop = start or end, stop or end
+    kept = list(ranges[start[0] : stop[0] + 1])
     kept[-1] = replace(kept[-1], end=stop[1])
     kept[0] = replace(kept[0], start=start[1], end=max(kept[0].end, start[1]), exact=True)
     return kept

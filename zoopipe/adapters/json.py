@@ -36,6 +36,7 @@ from zoopipe.storage.files import (
     bom_length,
     check_compression,
     compression_of,
+    encodes,
     find_files,
     source_patterns,
 )
@@ -103,7 +104,7 @@ class JSONInputAdapter(InputAdapter):
                     record = json.loads(text)
                 except (ValueError, RecursionError):
                     continue
-                if isinstance(record, dict):
+                if isinstance(record, dict) and all(map(encodes, record)):
                     return tuple(record)
             if block.records:
                 break
@@ -124,11 +125,13 @@ class JSONInputAdapter(InputAdapter):
 
 
 def _sniff(source: ByteSource) -> tuple[int, bool]:
-    """Where a file's data begins, after a BOM and blanks, and whether it is an array."""
+    """Where a file's records begin, after a BOM or an array's bracket, and whether it is an array."""
     head = source.read(_HEAD_BYTES)
     start = bom_length(head)
-    begins = head[start:].lstrip(_BLANK)
-    return start, begins.startswith(b"[")
+    while not head[start:].strip(_BLANK) and (more := source.read(len(head) or 1)):
+        head += more
+    is_array = head[start:].lstrip(_BLANK).startswith(b"[")
+    return (head.index(b"[") + 1 if is_array else start), is_array
 
 
 def _line_blocks(source: ByteSource, part: FileRange) -> Iterator[Block]:
@@ -141,8 +144,7 @@ def _line_blocks(source: ByteSource, part: FileRange) -> Iterator[Block]:
         position = _next_line(source, position)
         source.seek(position)
     data, consumed, at_end = b"", source.consumed, False
-    if position >= part.end:
-        yield _block([], [], position, position)
+    start = position
     while position < part.end and not (at_end and not data):
         chunk = source.read(max(BLOCK_BYTES, len(data)))
         at_end, data = not chunk, data + chunk
@@ -159,6 +161,8 @@ def _line_blocks(source: ByteSource, part: FileRange) -> Iterator[Block]:
         consumed = source.consumed
         yield block
         position, data = position + cut, data[cut:]
+    if position == start:
+        yield _block([], [], position, position)
 
 
 def _next_line(source: ByteSource, offset: int) -> int:
@@ -195,9 +199,8 @@ def _array_blocks(source: ByteSource, start: int) -> Iterator[Block]:
 
     So an element that is no JSON is one rejected record, and its neighbours are unharmed.
     """
-    head = source.read(start + _HEAD_BYTES)
-    base = head.index(b"[", start) + 1
-    data, at_end, closed, found_any, consumed = head[base:], False, False, False, 0
+    source.read(start)
+    base, data, at_end, closed, found_any, consumed = start, b"", False, False, False, 0
     while not closed:
         records: list[bytes] = []
         offsets: list[int] = []
@@ -226,7 +229,9 @@ def _array_blocks(source: ByteSource, start: int) -> Iterator[Block]:
             raise InputError(f"{source.path} is cut short: its array does not end (byte {base})")
         chunk = source.read(max(BLOCK_BYTES, len(data)))
         at_end, data = not chunk, data + chunk
-    if data.strip(_BLANK):
+    while not data.strip(_BLANK) and (data := source.read(BLOCK_BYTES)):
+        pass
+    if data:
         raise InputError(f"{source.path} goes on after the end of its array, at byte {base}")
 
 
@@ -250,7 +255,8 @@ def _element_end(data: bytes, begin: int) -> int | None:
         elif depth == 0 and token in (b",", b"]"):
             return match.start()
         elif token in (b"}", b"]"):
-            depth -= 1
+            # A bracket too many breaks its own element, not those that follow.
+            depth = max(depth - 1, 0)
         elif token == b'"':
             return None
     return None
@@ -301,7 +307,7 @@ class JSONOutputAdapter(TextOutputAdapter):
         format: Literal["jsonl", "array"] | None = None,
         indent: int | None = None,
     ) -> None:
-        super().__init__(os.fspath(output))
+        super().__init__(output)
         if format not in (None, "jsonl", "array"):
             raise DeclarationError(f"format must be 'jsonl' or 'array', not {format!r}")
         if format is None:
@@ -355,10 +361,19 @@ class _JSONEncoder:
             return records
         rest = _joined(batch.columns[1:], pa.schema(list(batch.schema)[1:]))
         merged = [
-            tail if record in (None, "{}") else f"{record[:-1]},{tail[1:]}"
+            _with_members(record, tail)
             for record, tail in zip(records.to_pylist(), rest.to_pylist(), strict=True)
         ]
         return text_array(merged)
+
+
+def _with_members(record: str | None, members: str) -> str:
+    """An object with the members of another after its own, on one line."""
+    if record is None or not record[1:-1].strip():
+        return members
+    # Newlines of valid JSON stand between tokens, never inside of a string.
+    line = record.replace("\n", " ").replace("\r", " ")
+    return f"{line[:-1]},{members[1:]}"
 
 
 def _joined(columns: Sequence[Any], schema: pa.Schema) -> pa.StringArray:

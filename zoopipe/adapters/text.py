@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,9 +37,10 @@ class Encoder(Protocol):
 class TextOutputAdapter(OutputAdapter):
     """A file of text rows."""
 
-    def __init__(self, output: str) -> None:
-        if not isinstance(output, str) or not output:
+    def __init__(self, output: str | os.PathLike[str]) -> None:
+        if not isinstance(output, str | os.PathLike) or not os.fspath(output):
             raise DeclarationError(f"output must be a path, not {output!r}")
+        output = os.fspath(output)
         if Path(output).suffix.lower() in _COMPRESSED:
             raise DeclarationError(
                 f"cannot write {output}: compressed outputs are not supported; "

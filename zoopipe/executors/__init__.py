@@ -17,6 +17,14 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+def check_max_workers(max_workers: int | None) -> None:
+    """Refuses what is neither a whole number from 1 nor None."""
+    if max_workers is not None and (
+        not isinstance(max_workers, int) or isinstance(max_workers, bool) or max_workers < 1
+    ):
+        raise DeclarationError(f"max_workers must be a whole number from 1, not {max_workers!r}")
+
+
 class BaseExecutor(ABC):
     """Runs `work` over items and hands the results to `write`, in the items' order.
 
@@ -85,10 +93,7 @@ class MultiThreadExecutor(BaseExecutor):
 
     def __init__(self, max_workers: int | None = None, batch_size: int = 1000) -> None:
         super().__init__(batch_size)
-        if max_workers is not None and (not isinstance(max_workers, int) or max_workers < 1):
-            raise DeclarationError(
-                f"max_workers must be a whole number from 1, not {max_workers!r}"
-            )
+        check_max_workers(max_workers)
         self._max_workers = max_workers
 
     def get_concurrency(self) -> int:

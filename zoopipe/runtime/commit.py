@@ -18,33 +18,33 @@ from zoopipe.storage.staging import Staging, part_target, publish, remove_parts_
 def commit(run: PipeRun) -> None:
     """Publishes a pipe's output and rejects, the rejects first: who sees an output sees them too.
 
-    Effect: if this raises before the last rename, the old output is still there.
+    Effect: all files are whole and durable before the first is renamed; if this raises before the
+    last rename, the old output is still there.
 
     Raises:
         OutputError: the disk is full or failed, or the target's folder vanished.
     """
     planned = run.planned
     parts = [Part(task.part, r.written) for task, r in zip(run.parts, run.results, strict=True)]
+    groups = [parts] if planned.merge else [[part] for part in parts]
+    for leader, *others in groups:
+        planned.pipe.output_adapter.finish(leader.path, others, leader.rows, planned.output_columns)
     if planned.reject_staging is not None:
-        _commit_rejects(run, planned.reject_staging)
-    adapter = planned.pipe.output_adapter
-    if planned.merge:
-        leader, *others = parts
-        adapter.finish(leader.path, others, leader.rows, planned.output_columns)
-        publish(leader.path, planned.staging.target)
+        rejects = _write_all_rejects(run, planned.reject_staging)
+        _publish(rejects, planned.reject_staging.target, planned.merge)
+    _publish([leader.path for leader, *_ in groups], planned.staging.target, planned.merge)
+
+
+def _publish(files: Sequence[Path], target: Path, merge: bool) -> None:
+    if merge:
+        publish(files[0], target)
         return
-    for part in parts:
-        adapter.finish(part.path, [], part.rows, planned.output_columns)
-    _publish_parts([part.path for part in parts], planned.staging.target)
+    for number, file in enumerate(files, 1):
+        publish(file, part_target(target, number))
+    remove_parts_beyond(target, len(files))
 
 
-def _publish_parts(parts: Sequence[Path], target: Path) -> None:
-    for number, part in enumerate(parts, 1):
-        publish(part, part_target(target, number))
-    remove_parts_beyond(target, len(parts))
-
-
-def _commit_rejects(run: PipeRun, staging: Staging) -> None:
+def _write_all_rejects(run: PipeRun, staging: Staging) -> list[Path]:
     """Writes staged rejects in the format of the error output, numbered in the whole input."""
     planned = run.planned
     adapter = planned.pipe.error_output_adapter
@@ -57,14 +57,10 @@ def _commit_rejects(run: PipeRun, staging: Staging) -> None:
             groups.append([])
         groups[-1].append((task, before))
         before += result.records
-    files = [
+    return [
         _write_rejects(adapter, group, staging.folder / f"rejects-{number:05d}", columns)
         for number, group in enumerate(groups, 1)
     ]
-    if planned.merge:
-        publish(files[0], staging.target)
-    else:
-        _publish_parts(files, staging.target)
 
 
 def _write_rejects(

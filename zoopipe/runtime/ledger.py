@@ -10,8 +10,12 @@ from zoopipe.runtime.task import ShardResult
 from zoopipe.storage.files import END
 
 
-def first_loose_seam(results: Sequence[ShardResult | None]) -> tuple[int, int] | None:
+def first_loose_seam(
+    shards: Sequence[Shard], results: Sequence[ShardResult | None]
+) -> tuple[int, int] | None:
     """The first shard that did not begin where the one before it ended.
+
+    Only a shard planned to begin somewhere inside a file can have a loose seam before it.
 
     The first shard begins at a known place, so every seam before the one found is right, and so is
     the end of the shard before it.
@@ -25,7 +29,7 @@ def first_loose_seam(results: Sequence[ShardResult | None]) -> tuple[int, int] |
         if before is None or after is None:
             return None
         last, first = before.ranges[-1], after.ranges[0]
-        if last.path == first.path and last.end != first.start:
+        if not shards[index].ranges[0].exact and last.end != first.start:
             return index, last.end
     return None
 

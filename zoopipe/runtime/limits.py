@@ -29,36 +29,36 @@ def parse_max_errors(value: int | str | None) -> int | float | None:
     raise DeclarationError(f"max_errors must be a count or a percentage like '0.1%', not {value!r}")
 
 
-def exceeds_early(run: PipeRun) -> str | None:
-    """Why the run can be stopped already: whatever the rest holds, the limit is passed."""
+def exceeds_early(run: PipeRun) -> bool:
+    """Whether the run can be stopped already: whatever the rest holds, the limit is passed."""
     limit = run.planned.pipe.max_rejected
     if limit is None:
-        return None
-    rejected = run.rejected()
+        return False
     if isinstance(limit, float):
         report = run.report()
         if report.bytes_total is None:
-            return None
+            return False
         left = max(report.bytes_total - report.bytes_read, 0)
         most_records = report.total_processed + left // _SHORTEST_RECORD_BYTES
-        return _sentence(run, rejected) if rejected > limit * most_records else None
-    return _sentence(run, rejected) if rejected > limit else None
+        return run.surely_rejected() > limit * most_records
+    return run.surely_rejected() > limit
 
 
-def exceeds_finally(run: PipeRun) -> str | None:
-    """Why nothing may be published, now that all shards are done."""
+def exceeds_finally(run: PipeRun) -> bool:
+    """Whether nothing may be published, now that all shards are done."""
     limit = run.planned.pipe.max_rejected
     if limit is None:
-        return None
-    rejected = run.rejected()
+        return False
     if isinstance(limit, float):
         limit = limit * sum(result.records for result in run.results)
-    return _sentence(run, rejected) if rejected > limit else None
+    return run.rejected() > limit
 
 
-def _sentence(run: PipeRun, rejected: int) -> str:
+def too_many(run: PipeRun) -> str:
+    """The sentence for a run that passed its limit; complete once no attempt of it runs."""
     most = ", ".join(f"{name} ({count:,})" for name, count in run.reasons().most_common(3))
     return (
-        f"{rejected:,} rows were rejected, and max_errors is {run.planned.pipe.max_errors}: "
-        f"nothing is published; most frequent: {most or 'not known yet'}"
+        f"pipe {run.index}: {run.rejected():,} rows were rejected, and max_errors is "
+        f"{run.planned.pipe.max_errors}: nothing is published; "
+        f"most frequent: {most or 'not known, the workers were killed'}"
     )

@@ -9,6 +9,7 @@ from datetime import datetime
 from itertools import accumulate
 
 from zoopipe.adapters.base import Shard
+from zoopipe.errors import RunStopped
 from zoopipe.report import FINISHED, PipeReport, PipeStatus
 from zoopipe.runtime.ledger import check_balance, check_tiling, first_loose_seam
 from zoopipe.runtime.plan import PlannedPipe
@@ -31,6 +32,10 @@ class PipeRun:
         self._running: dict[Task, Progress] = {}
         self._lock = threading.RLock()
         self._peak_ram_bytes = 0
+        # What attempts had done that a failure or a stop ended: reports do not fall back to zero.
+        self._cut_off: list[Progress] = []
+        self._cut_off_reasons: Counter[str] = Counter()
+        self.has_too_many = False
         self._begin(planned.input.shards, [planned.input.first_record] * len(planned.input.shards))
 
     def _begin(self, shards: Sequence[Shard], first_records: Sequence[int]) -> None:
@@ -62,7 +67,7 @@ class PipeRun:
 
     def next_task(self) -> Task | None:
         """The next attempt to launch; None while there is nothing to start."""
-        if self.is_finished or not self._waiting:
+        if self.is_finished or self.has_too_many or not self._waiting:
             return None
         index = self._waiting.popleft()
         self._attempts += 1
@@ -97,7 +102,9 @@ class PipeRun:
         """Notes that an attempt does not run any more."""
         with self._lock:
             self._report()
-            self._running.pop(task, None)
+            progress = self._running.pop(task, None)
+            if progress is not None and (self.is_finished or self.has_too_many):
+                self._cut_off.append(progress)
 
     def done(self, task: Task, result: ShardResult) -> None:
         """Takes a shard's result; a shard that turns out to have begun wrongly waits again.
@@ -105,7 +112,8 @@ class PipeRun:
         Raises:
             LedgerError: the books of the shard, or, with the last shard, of the pipe do not balance.
         """
-        check_balance(result, task.label)
+        if not task.count_only:
+            check_balance(result, task.label)
         with self._lock:
             self._report()
             self._running.pop(task, None)
@@ -114,7 +122,7 @@ class PipeRun:
     def _take_result(self, task: Task, result: ShardResult) -> None:
         index = task.shard.index
         self._results[index], self._parts[index] = result, task
-        loose = first_loose_seam(self._results)
+        loose = first_loose_seam(self.planned.input.shards, self._results)
         if loose is not None:
             wrong, offset = loose
             self._results[wrong] = None
@@ -156,20 +164,52 @@ class PipeRun:
         with self._lock:
             self.error, self.status = error, status
 
+    def give_up(self) -> None:
+        """Notes that too many rows were rejected: nothing more is launched, and what runs is being
+        stopped, so that it says for which reasons it rejected."""
+        self.has_too_many = True
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether `give_up` was called, and every attempt has ended since."""
+        return self.has_too_many and not self._running and not self.is_finished
+
+    def stopped(self, error: RunStopped) -> None:
+        """Takes what an attempt says that was stopped."""
+        for (field, kind), count in error.summary:
+            self._cut_off_reasons[_reason(field, kind)] += count
+
     def rejected(self) -> int:
         """Rows rejected so far, in shards that are done and in those that run."""
         if self._counting:
             return 0
         return sum(result.rejected for result in self.results) + sum(
-            progress.rejected for progress in self._running.values()
+            progress.rejected for progress in self._live()
         )
 
+    def surely_rejected(self) -> int:
+        """Rows rejected so far in shards that are known to have begun at a record: one that began
+        inside of a quoted field rejects much that it will not when it is run again."""
+        if self._counting:
+            return 0
+        live = {task.shard.index: progress.rejected for task, progress in self._running.items()}
+        sure, is_tight = 0, True
+        for index, (shard, result) in enumerate(zip(self._shards, self._results, strict=True)):
+            is_tight = is_tight and result is not None
+            if is_tight or shard.ranges[0].exact:
+                sure += live.get(index, 0) if result is None else result.rejected
+        return sure
+
+    def _live(self) -> list[Progress]:
+        """The counters of attempts that run, and of those that a failure or a stop ended."""
+        return [*self._running.values(), *self._cut_off]
+
     def reasons(self) -> Counter[str]:
-        """How many rows were rejected for each field and error type, in shards that are done."""
-        summary: Counter[str] = Counter()
+        """How many rows were rejected for each field and error type, in shards that have ended."""
+        summary = Counter(self._cut_off_reasons)
         for result in self.results:
             for (field, kind), count in result.summary:
-                summary[f"{field}: {kind}" if field else kind] += count
+                summary[_reason(field, kind)] += count
         return summary
 
     def report(self) -> PipeReport:
@@ -179,7 +219,7 @@ class PipeRun:
 
     def _report(self) -> PipeReport:
         results = [] if self._counting else self.results
-        live = [] if self._counting else list(self._running.values())
+        live = [] if self._counting else self._live()
         ram_bytes = sum(progress.rss_bytes for progress in self._running.values())
         self._peak_ram_bytes = max(self._peak_ram_bytes, ram_bytes)
         return PipeReport(
@@ -188,8 +228,8 @@ class PipeRun:
             total_processed=sum(r.records for r in results) + sum(p.read for p in live),
             success_count=sum(r.written for r in results) + sum(p.written for p in live),
             error_count=sum(r.rejected for r in results) + sum(p.rejected for p in live),
-            dropped_count=sum(r.dropped for r in results),
-            added_count=sum(r.added for r in results),
+            dropped_count=sum(r.dropped for r in results) + sum(p.dropped for p in live),
+            added_count=sum(r.added for r in results) + sum(p.added for p in live),
             deferred_count=sum(r.deferred for r in results),
             ram_bytes=ram_bytes,
             peak_ram_bytes=self._peak_ram_bytes,
@@ -203,3 +243,7 @@ class PipeRun:
             shard_count=len(self._shards),
             error_summary=dict(self.reasons().most_common()),
         )
+
+
+def _reason(field: str, kind: str) -> str:
+    return f"{field}: {kind}" if field else kind

@@ -47,6 +47,14 @@ class Progress:
         return int(self._cells[_REJECTED])
 
     @property
+    def dropped(self) -> int:
+        return int(self._cells[_DROPPED])
+
+    @property
+    def added(self) -> int:
+        return int(self._cells[_ADDED])
+
+    @property
     def bytes_read(self) -> int:
         return int(self._cells[_BYTES])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import signal
 import threading
@@ -9,11 +10,11 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from zoopipe.errors import WorkerLostError, ZooPipeError
+from zoopipe.errors import RunStopped, WorkerLostError, ZooPipeError
 from zoopipe.report import PipeReport, PipeStatus
 from zoopipe.runtime.commit import commit
 from zoopipe.runtime.engine import Attempt, Done, End, Lost, Raised
-from zoopipe.runtime.limits import exceeds_early, exceeds_finally
+from zoopipe.runtime.limits import exceeds_early, exceeds_finally, too_many
 from zoopipe.runtime.piperun import PipeRun
 from zoopipe.runtime.plan import PlannedPipe
 
@@ -41,6 +42,8 @@ class Supervisor:
 
     def start(self) -> None:
         """Starts the run."""
+        # A script may end without wait(): its run is stopped, and what it staged is removed.
+        atexit.register(self.stop, 0.0)
         self._thread.start()
 
     def wait(self, timeout: float | None) -> bool:
@@ -48,9 +51,17 @@ class Supervisor:
         return self._finished.wait(timeout)
 
     def stop(self, timeout: float) -> None:
-        """Stops the run, by force after `timeout` seconds, and waits until it has stopped."""
+        """Stops the run, by force after `timeout` seconds, and waits until it has stopped.
+
+        A second Ctrl-C, while this waits, is the end of patience: force is used at once.
+        """
         self._stop_at = time.monotonic() + timeout
-        self._finished.wait()
+        try:
+            self._finished.wait()
+        except KeyboardInterrupt:
+            self._stop_at = time.monotonic()
+            self._finished.wait()
+            raise
 
     def reports(self) -> list[PipeReport]:
         """A snapshot of each pipe."""
@@ -71,6 +82,7 @@ class Supervisor:
             for run in self._runs:
                 run.planned.remove_staging()
             self._finished.set()
+            atexit.unregister(self.stop)
 
     def _loop(self) -> None:
         try:
@@ -95,8 +107,8 @@ class Supervisor:
             while free > 0 and (task := run.next_task()) is not None:
                 try:
                     attempt = self._engine.launch(task)
-                except ZooPipeError as error:
-                    self._fail(run, str(error))
+                except Exception as error:
+                    self._fail(run, _sentence(error))
                     break
                 self._attempts[id(attempt)] = attempt
                 run.launched(task, attempt.progress)
@@ -112,24 +124,28 @@ class Supervisor:
                 run.done(task, end.result)
                 if run.is_done:
                     self._commit(run)
+            elif isinstance(end, Raised) and isinstance(end.error, RunStopped):
+                run.stopped(end.error)
             elif isinstance(end, Raised):
                 raise end.error
-            elif isinstance(end, Lost):
+            elif isinstance(end, Lost) and not run.has_too_many:
                 raise WorkerLostError(f"{task.label}: {end.reason}")
-        except ZooPipeError as error:
-            self._fail(run, str(error))
+        except Exception as error:
+            self._fail(run, _sentence(error))
         finally:
             self._forget(attempt)
 
     def _forget(self, attempt: Attempt) -> None:
+        run = self._runs[attempt.task.pipe_index]
         self._attempts.pop(id(attempt), None)
         self._kill_at.pop(id(attempt), None)
-        self._runs[attempt.task.pipe_index].ended(attempt.task)
+        run.ended(attempt.task)
+        if run.is_finished and not run.running:
+            run.planned.remove_staging()
 
     def _commit(self, run: PipeRun) -> None:
-        reason = exceeds_finally(run)
-        if reason is not None:
-            self._fail(run, reason)
+        if exceeds_finally(run):
+            self._fail(run, too_many(run))
             return
         commit(run)
         _log_rejects(run)
@@ -143,6 +159,9 @@ class Supervisor:
     def _end(self, run: PipeRun, status: PipeStatus, error: str | None) -> None:
         """Ends a pipe that is not done; its attempts are stopped, then killed."""
         run.finish(status, error)
+        self._ask_to_stop(run)
+
+    def _ask_to_stop(self, run: PipeRun) -> None:
         for attempt in self._attempts.values():
             if attempt.task.pipe_index == run.index:
                 attempt.progress.ask_to_stop()
@@ -169,8 +188,20 @@ class Supervisor:
             if now >= self._kill_at.get(key, float("inf")):
                 attempt.kill()
         for run in self._runs:
-            if not run.is_finished and (reason := exceeds_early(run)) is not None:
-                self._fail(run, reason)
+            if not run.is_finished and exceeds_early(run):
+                run.give_up()
+                self._ask_to_stop(run)
+            if run.is_given_up:
+                self._fail(run, too_many(run))
+                run.planned.remove_staging()
+
+
+def _sentence(error: Exception) -> str:
+    """What a pipe's report says of an error; one that is not ours is logged with its traceback."""
+    if isinstance(error, ZooPipeError):
+        return str(error)
+    logger.error("the driver failed", exc_info=error)
+    return f"the pipe failed in the driver: {type(error).__name__}: {error}"
 
 
 def _log_rejects(run: PipeRun) -> None:

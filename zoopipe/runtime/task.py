@@ -115,6 +115,7 @@ class _Attempt:
         self._task = task
         self._progress = progress
         self._process = psutil.Process()
+        progress.rss_bytes = self._process.memory_info().rss
         self._ranges = _Ranges()
         self._records = 0
         self._totals: Counter[str] = Counter()
@@ -128,7 +129,7 @@ class _Attempt:
             rejects = _RejectsPart(task.rejects)
             undo.callback(rejects.discard)
             chain = Chain(pipe, writer)
-            with _hooks(chain):
+            with self._says_why_so_far(), _hooks(chain):
                 pipe.executor.drive(
                     self._numbered_blocks(),
                     lambda item: chain.process(*item),
@@ -139,6 +140,14 @@ class _Attempt:
             rejects.close()
             undo.pop_all()
         return self._result()
+
+    @contextlib.contextmanager
+    def _says_why_so_far(self) -> Iterator[None]:
+        """Gives a stop what the driver needs to say which reasons were most frequent."""
+        try:
+            yield
+        except RunStopped as error:
+            raise RunStopped(str(error), tuple(self._summary.items())) from error
 
     def _numbered_blocks(self) -> Iterator[tuple[Block, int, int]]:
         """Each block with the number of its first record, in the shard and in the input."""

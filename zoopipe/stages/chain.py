@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,7 @@ from pydantic_core import PydanticSerializationError
 from zoopipe.adapters.base import Block, Encoded, PartWriter, Reason
 from zoopipe.arrays import text_array
 from zoopipe.columns import NonFinite, json_text, record_batch
-from zoopipe.hooks import BaseHook, EntryStatus, HookStore
+from zoopipe.hooks import AnyHook, BaseHook, ColumnHook, EntryStatus, FunctionHook, HookStore
 from zoopipe.stages.flow import Flow
 from zoopipe.stages.rejects import reject_batch, summarize
 from zoopipe.stages.transform import Transform, make_entries
@@ -60,11 +62,14 @@ class Chain:
         self._plan = None if model is None else compile_plan(model, self._nonfinite)
         self._before = Transform(pipe.pre_validation_hooks, "raw_data", batch_rows)
         self._after = Transform(pipe.post_validation_hooks, "validated_data", batch_rows)
-        self._rows_after = any(not _is_columnar(hook) for hook in pipe.post_validation_hooks)
+        self._rows_after = any(
+            not isinstance(hook, ColumnHook) for hook in pipe.post_validation_hooks
+        )
         self._wants_entries = any(isinstance(hook, BaseHook) for hook in hooks)
         self._wants_rejects = pipe.error_output_adapter is not None
         self._writer = writer
-        self._hooks = hooks
+        # A hook that is given twice still is one hook: it is set up and torn down once.
+        self._hooks: Sequence[AnyHook] = list({id(hook): hook for hook in hooks}.values())
         self._store: HookStore = {}
 
     @property
@@ -74,22 +79,27 @@ class Chain:
 
     def setup(self) -> None:
         """Sets the hooks up; those that were set up are torn down where one raises."""
-        done = []
+        hooks, self._hooks = self._hooks, []
         try:
-            for hook in self._hooks:
-                if hasattr(hook, "setup"):
+            for hook in hooks:
+                if not isinstance(hook, FunctionHook):
                     hook.setup(self._store)
-                done.append(hook)
+                self._hooks = [*self._hooks, hook]
         except BaseException:
-            self._hooks = tuple(done)
-            self.teardown()
+            with contextlib.suppress(Exception):
+                self.teardown()
             raise
 
     def teardown(self) -> None:
-        """Tears the hooks down, in reverse order."""
-        for hook in reversed(self._hooks):
-            if hasattr(hook, "teardown"):
-                hook.teardown(self._store)
+        """Tears the hooks down, in reverse order, each of them whatever the others raise.
+
+        Raises:
+            Exception: the last that a hook raised.
+        """
+        with contextlib.ExitStack() as stack:
+            for hook in self._hooks:
+                if not isinstance(hook, FunctionHook):
+                    stack.callback(hook.teardown, self._store)
 
     def process(self, block: Block, shard_record: int, input_record: int) -> Outcome:
         """Takes a block through validation and hooks, to what is written of it.
@@ -143,6 +153,8 @@ class Chain:
             flow.refuse(position, "validate", reasons)
         kept = accepted.kept
         flow.keep(kept)
+        for position, instance in enumerate(accepted.instances):
+            flow.instances[flow.origin_of(position)] = instance
         flow.deferred += accepted.deferred
         flow.batch = accepted.batch
         flow.values = accepted.values if as_rows else None
@@ -168,8 +180,9 @@ class Chain:
         kept: list[int] = []
         for position, row in enumerate(flow.rows()):
             try:
-                texts.append(json_text(row, self._nonfinite))
-            except (PydanticSerializationError, ValueError, RecursionError) as error:
+                texts.append(self._row_text(flow, position, row))
+            except Exception as error:
+                # A serializer of the model may raise anything.
                 flow.refuse(position, "write", [_unserializable(error)])
             else:
                 kept.append(position)
@@ -177,11 +190,11 @@ class Chain:
             flow.keep(kept)
         return record_batch(text_array(texts))
 
-
-def _is_columnar(hook: Any) -> bool:
-    from zoopipe.hooks import ColumnHook
-
-    return isinstance(hook, ColumnHook)
+    def _row_text(self, flow: Flow, position: int, row: Any) -> str:
+        instance = flow.instances.get(flow.origin_of(position)) if flow.instances else None
+        if instance is None or self._plan is None:
+            return json_text(row, self._nonfinite)
+        return self._plan.hooked_text(row, instance)
 
 
 def _unserializable(error: Exception) -> Reason:

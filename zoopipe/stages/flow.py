@@ -5,25 +5,31 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+from pydantic_core import PydanticSerializationError
 
 from zoopipe.adapters.base import Block, Reason, Stage
-from zoopipe.columns import is_record_batch, rows_of
+from zoopipe.columns import is_record_batch, json_text, rows_of
 from zoopipe.hooks import EntryTypedDict
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """A row that was refused.
 
-    `row` is its position in the block's batch; None for a row that a hook added.
+    `row` is its position in the block's batch; None for a row that a hook added, or of which a hook
+    left unknown where it came from. `text` is then the row as it stood, as JSON.
     """
 
     row: int | None
     stage: Stage
     reasons: list[Reason]
+    text: str | None = None
 
 
 @dataclass(slots=True)
@@ -37,6 +43,8 @@ class Flow:
         entries: the rows' envelopes, in pipes that have a `BaseHook`; `values` are then theirs.
         origin: for each row its position in the block's batch (None for an added row); None
             while the rows are just those of the block.
+        instances: the model's instances that `values` are dumps of, by the position of their row in
+            the block's batch; only of models that may write values in their own way.
         refused, dropped, added, deferred: what became of the others.
     """
 
@@ -45,6 +53,7 @@ class Flow:
     values: list[Any] | None = None
     entries: list[EntryTypedDict] | None = None
     origin: list[int | None] | None = None
+    instances: dict[int | None, BaseModel] = field(default_factory=dict)
     refused: list[Refusal] = field(default_factory=list)
     dropped: int = 0
     added: int = 0
@@ -100,11 +109,15 @@ class Flow:
 
     def refuse(self, position: int, stage: Stage, reasons: list[Reason]) -> None:
         """Notes that the row at `position` is refused; the caller leaves it out."""
-        self.refuse_origin(self.origin_of(position), stage, reasons)
+        row = self.origin_of(position)
+        text = None if row is not None else row_text(self.rows()[position])
+        self.refuse_origin(row, stage, reasons, text)
 
-    def refuse_origin(self, row: int | None, stage: Stage, reasons: list[Reason]) -> None:
+    def refuse_origin(
+        self, row: int | None, stage: Stage, reasons: list[Reason], text: str | None = None
+    ) -> None:
         """Notes that a row of the block is refused."""
-        self.refused.append(Refusal(row, stage, reasons))
+        self.refused.append(Refusal(row, stage, reasons, text))
 
     def keep(self, positions: Sequence[int] | None) -> None:
         """Says which of the rows, by position, are still there; None for all."""
@@ -112,6 +125,14 @@ class Flow:
             return
         origin = self.origin
         self.origin = list(positions) if origin is None else [origin[at] for at in positions]
+
+
+def row_text(row: Any) -> str | None:
+    """A row as JSON, where it can be written so."""
+    try:
+        return json_text(row)
+    except (PydanticSerializationError, ValueError, RecursionError):
+        return None
 
 
 _JSON_NAMES = {list: "an array", str: "a string", int: "a number", float: "a number"}

@@ -6,6 +6,7 @@ all shards are done, and the commit adds it (`renumbered`).
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 
@@ -15,8 +16,9 @@ from pydantic_core import to_json
 
 from zoopipe.adapters.base import Block, Reason
 from zoopipe.arrays import int64_array, int64_scalar, repeat, text_array
-from zoopipe.columns import RECORD, encoded_field, is_record_batch
+from zoopipe.columns import RECORD, encoded_field, is_record_batch, record_batch
 from zoopipe.stages.flow import Refusal
+from zoopipe.storage.files import encodes
 
 SOURCE, ROW, OFFSET = "_source", "_row", "_offset"
 STAGE, ERRORS, TEXT = "_stage", "_errors", "_text"
@@ -58,11 +60,11 @@ def reject_batch(block: Block, refused: Sequence[Refusal], first_record: int) ->
     ]
     whole = is_record_batch(block.batch.schema)
     for item in refused:
-        row, text = item.row, None
+        row, text = item.row, item.text
         record = row if row is None or records is None else records[row]
         if whole and row is not None:
             cell = block.batch.column(0)[row].as_py()
-            if item.stage == "parse" or not cell.startswith("{"):
+            if item.stage == "parse" or not _has_columns(cell):
                 row, text = None, cell
         found.append((record, row, item.stage, item.reasons, text))
     # Rows that a hook added have no place in the input; they come after those that have.
@@ -78,6 +80,8 @@ def reject_batch(block: Block, refused: Sequence[Refusal], first_record: int) ->
         text_array([item[4] for item in found]),
     ]
     original = block.batch.take(int64_array([item[1] for item in found]))
+    if whole:
+        original = record_batch(text_array(list(map(_renamed, original.column(0).to_pylist()))))
     fields = [
         field if field.name == RECORD else field.with_name(_original_name(field.name))
         for field in original.schema
@@ -85,6 +89,23 @@ def reject_batch(block: Block, refused: Sequence[Refusal], first_record: int) ->
     return pa.RecordBatch.from_arrays(
         [*original.columns, *meta], schema=pa.schema([*fields, *_META])
     )
+
+
+def _has_columns(record: str) -> bool:
+    """Whether a record that is JSON is an object, and one that UTF-8 can hold."""
+    return record.startswith("{") and (
+        "\\u" not in record or encodes(json.dumps(json.loads(record), ensure_ascii=False))
+    )
+
+
+def _renamed(record: str | None) -> str | None:
+    """A whole record with keys that are named like a column of ours under a longer name."""
+    if record is None or not any(name in record for name in META_NAMES):
+        return record
+    row = json.loads(record)
+    if row.keys().isdisjoint(META_NAMES):
+        return record
+    return json.dumps({_original_name(name): value for name, value in row.items()})
 
 
 def renumbered(batch: pa.RecordBatch, records_before: int) -> pa.RecordBatch:

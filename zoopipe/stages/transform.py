@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from zoopipe.adapters.base import Reason
-from zoopipe.columns import from_rows, typed
+from zoopipe.columns import from_rows, rows_of, typed
 from zoopipe.errors import HookError
 from zoopipe.hooks import (
     AnyHook,
@@ -21,8 +21,8 @@ from zoopipe.hooks import (
     HookStore,
     hook_name,
 )
-from zoopipe.stages.flow import Flow
-from zoopipe.validation.plan import raised_reason
+from zoopipe.stages.flow import Flow, row_text
+from zoopipe.validation.plan import clean_text, raised_reason
 
 DataKey = Literal["raw_data", "validated_data"]
 
@@ -61,6 +61,8 @@ class Transform:
                     result = function(row)
                 else:
                     result = function({name: row[name] for name in columns if name in row})
+                    if isinstance(result, dict):
+                        result = {**row, **result}
             except Exception as error:
                 flow.refuse(position, "hook", [raised_reason(error, "hook_error")])
                 continue
@@ -70,7 +72,7 @@ class Transform:
                 message = f"{hook_name(hook)} gave {type(result).__name__}, not a dict or None"
                 flow.refuse(position, "hook", [{"loc": [], "type": "hook_result", "msg": message}])
             else:
-                results.append(result if columns is None else {**row, **result})
+                results.append(result)
                 kept.append(position)
         self._set_rows(flow, results, None if len(kept) == len(flow) else kept)
 
@@ -84,7 +86,10 @@ class Transform:
         flow.values, flow.batch = rows, None
 
     def _run_columns(self, hook: ColumnHook, flow: Flow) -> None:
-        batch = from_rows(flow.rows()) if flow.batch is None else typed(flow.batch)
+        rows = None if flow.batch is not None else self._objects(hook, flow)
+        batch = typed(flow.batch) if rows is None else from_rows(rows)
+        if not batch.num_rows and rows:
+            return  # Objects without any key: there is no column to look at.
         try:
             result = hook.execute(batch)
         except Exception as error:
@@ -105,12 +110,29 @@ class Transform:
             flow.added += max(change, 0)
             flow.dropped += max(-change, 0)
         flow.batch, flow.values = result, None
+        if rows is not None and not change:
+            flow.values, flow.batch = _with_absent_keys(result, batch.schema.names, rows), None
         if flow.entries is not None:
             self._set_rows(flow, flow.rows(), None)
+
+    def _objects(self, hook: ColumnHook, flow: Flow) -> list[dict[str, Any]]:
+        """The rows that have columns: JSON's arrays and scalars have none, and are refused."""
+        rows, kept = flow.rows(), []
+        for position, row in enumerate(rows):
+            if isinstance(row, dict):
+                kept.append(position)
+            else:
+                message = f"{hook_name(hook)} sees columns, and the row is {type(row).__name__}"
+                flow.refuse(position, "hook", [{"loc": [], "type": "hook_input", "msg": message}])
+        if len(kept) != len(rows):
+            self._set_rows(flow, [rows[position] for position in kept], kept)
+        return flow.rows()
 
     def _run_entries(self, hook: BaseHook, flow: Flow, store: HookStore) -> None:
         assert flow.entries is not None, "pipes with a BaseHook make entries of every row"
         results: list[EntryTypedDict] = []
+        # Taken now: a hook may put other ids into the entries.
+        places = {entry["id"]: i for i, entry in enumerate(flow.entries)}
         for start in range(0, len(flow.entries), self._batch_rows):
             chunk = flow.entries[start : start + self._batch_rows]
             try:
@@ -122,23 +144,44 @@ class Transform:
                     f"{hook_name(hook)}.execute gave {type(returned).__name__}, not a list of entries"
                 )
             results += returned
-        self._take_entries(hook, flow, results)
+        try:
+            self._take_entries(hook, flow, results, places)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            # Not an entry, an entry without its keys, a status that there is not.
+            raise HookError(
+                f"{hook_name(hook)}.execute gave something else than entries: "
+                f"{type(error).__name__} on {self._rows_named(flow, flow.entries)}"
+            ) from error
 
-    def _take_entries(self, hook: BaseHook, flow: Flow, results: list[EntryTypedDict]) -> None:
-        """Says of each entry that a hook gave back whether it is an old one, a new or a failed one."""
+    def _take_entries(
+        self, hook: BaseHook, flow: Flow, results: list[EntryTypedDict], places: dict[Any, int]
+    ) -> None:
+        """Says of each entry that a hook gave back whether it is an old one, a new or a failed one.
+
+        An old one is the object that the hook was given, or one with its id (`places` says where
+        that stood), and the first of these.
+        """
         assert flow.entries is not None
-        unseen = {entry["id"]: flow.origin_of(i) for i, entry in enumerate(flow.entries)}
+        objects = {id(entry): i for i, entry in enumerate(flow.entries)}
+        unseen = set(range(len(flow.entries)))
+        seen: set[Any] = set()
         entries: list[EntryTypedDict] = []
         origin: list[int | None] = []
         for entry in results:
             row = None
-            if entry.get("id") in unseen:
-                row = unseen.pop(entry["id"])
+            place = objects.get(id(entry), places.get(entry.get("id")))
+            if place in unseen:
+                unseen.remove(place)
+                row = flow.origin_of(place)
             else:
                 flow.added += 1
-                _complete(entry, self._data)
-            if entry["status"] is EntryStatus.FAILED:
-                flow.refuse_origin(row, "hook", _entry_reasons(entry, hook))
+                entry = _completed(entry, self._data)
+                if entry["id"] is None or entry["id"] in seen:
+                    entry["id"] = f"{flow.block.start}+{flow.added}"
+            seen.add(entry["id"])
+            if EntryStatus(entry["status"]) is EntryStatus.FAILED:
+                text = None if row is not None else row_text(entry[self._data])
+                flow.refuse_origin(row, "hook", _entry_reasons(entry, hook), text)
                 continue
             entries.append(entry)
             origin.append(row)
@@ -156,14 +199,30 @@ class Transform:
         """The error for a hook that raised on a whole batch: where, but no values of rows."""
         frames = traceback.extract_tb(error.__traceback__)
         place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-        positions = [entry["position"] for entry in chunk if entry["position"] is not None]
-        if positions:
-            rows = f"rows {positions[0] + 1} to {positions[-1] + 1}"
-        else:
-            rows = f"rows of the block at byte {flow.block.start}"
         return HookError(
-            f"{hook_name(hook)} raised {type(error).__name__}{place} on {rows} of {flow.block.source}"
+            f"{hook_name(hook)} raised {type(error).__name__}{place} on "
+            f"{self._rows_named(flow, chunk)}"
         )
+
+    def _rows_named(self, flow: Flow, chunk: Sequence[EntryTypedDict]) -> str:
+        """Which rows a message is about, and of which input."""
+        found = [entry.get("position") for entry in chunk]
+        positions = [position for position in found if position is not None]
+        if positions:
+            return f"rows {positions[0] + 1} to {positions[-1] + 1} of {flow.block.source}"
+        return f"rows of the block at byte {flow.block.start} of {flow.block.source}"
+
+
+def _with_absent_keys(
+    batch: pa.RecordBatch, names: Sequence[str], rows: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Rows that were columns for a while, without the nulls that stood for keys they do not have."""
+    values = rows_of(batch)
+    for value, row in zip(values, rows, strict=True):
+        for name in names:
+            if name not in row and name in value and value[name] is None:
+                del value[name]
+    return values
 
 
 def make_entries(flow: Flow, first_position: int) -> None:
@@ -192,33 +251,43 @@ def make_entries(flow: Flow, first_position: int) -> None:
     flow.entries = entries
 
 
-def _complete(entry: EntryTypedDict, data: DataKey) -> None:
-    """Gives an entry that a hook made up the keys that it lacks."""
-    entry.setdefault("id", None)
-    entry.setdefault("position", None)
-    entry.setdefault("status", EntryStatus.PENDING)
-    entry.setdefault("raw_data", {})
-    entry.setdefault("validated_data", None)
-    entry.setdefault("errors", [])
-    entry.setdefault("metadata", {})
+def _completed(made: EntryTypedDict, data: DataKey) -> EntryTypedDict:
+    """A copy of an entry that a hook made up, with the keys that it lacks."""
+    entry: EntryTypedDict = {
+        "id": None,
+        "position": None,
+        "status": EntryStatus.PENDING,
+        "raw_data": {},
+        "validated_data": None,
+        "errors": [],
+        "metadata": {},
+        **made,
+    }
     if data == "validated_data" and entry["validated_data"] is None:
         entry["validated_data"] = dict(entry["raw_data"])
+    return entry
 
 
 def _entry_reasons(entry: EntryTypedDict, hook: BaseHook) -> list[Reason]:
     """The errors that a hook put into an entry, in the shape of all reasons."""
-    reasons = []
-    for error in entry["errors"]:
-        if isinstance(error, dict):
-            loc = error.get("loc", [])
-            reasons.append(
-                {
-                    "loc": list(loc) if isinstance(loc, list | tuple) else [loc],
-                    "type": str(error.get("type", "hook_failed")),
-                    "msg": str(error.get("msg", error.get("message", ""))),
-                }
-            )
-        else:
-            reasons.append({"loc": [], "type": "hook_failed", "msg": str(error)})
+    errors: Any = entry.get("errors")
+    if not isinstance(errors, list | tuple):
+        errors = [errors] if errors else []
     message = f"{hook_name(hook)} marked the row FAILED"
-    return reasons or [{"loc": [], "type": "hook_failed", "msg": message}]
+    return [_entry_reason(error) for error in errors] or [_hook_failed(message)]
+
+
+def _entry_reason(error: Any) -> Reason:
+    if not isinstance(error, dict):
+        return _hook_failed(clean_text(str(error)))
+    loc = error.get("loc", ())
+    parts = loc if isinstance(loc, list | tuple) else [loc]
+    return {
+        "loc": [part if type(part) is int else clean_text(str(part)) for part in parts],
+        "type": clean_text(str(error.get("type", "hook_failed"))),
+        "msg": clean_text(str(error.get("msg", error.get("message", "")))),
+    }
+
+
+def _hook_failed(message: str) -> Reason:
+    return {"loc": [], "type": "hook_failed", "msg": message}

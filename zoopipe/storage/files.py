@@ -10,6 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Literal
 
+import pyarrow as pa
+
 from zoopipe.errors import DeclarationError, InputError
 
 Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -36,7 +38,7 @@ def source_patterns(source: Source) -> tuple[str, ...]:
     if not isinstance(items, Sequence) or not items:
         raise DeclarationError(f"source must be a path, a glob or a list of them, not {source!r}")
     for item in items:
-        if not isinstance(item, str | os.PathLike):
+        if not isinstance(item, str | os.PathLike) or not os.fspath(item):
             raise DeclarationError(f"source must name paths, and {item!r} is none")
     return tuple(os.fspath(item) for item in items)
 
@@ -91,9 +93,9 @@ def compression_of(path: str, compression: Compression) -> str | None:
 def check_encoding(encoding: str) -> None:
     """Refuses an encoding that Python does not know."""
     try:
-        codecs.lookup(encoding)
-        b"".decode(encoding)
-    except LookupError as error:
+        # Only bytes that are there make Python tell text encodings from its others.
+        b" ".decode(encoding, "replace")
+    except (LookupError, TypeError, ValueError) as error:
         raise DeclarationError(f"encoding {encoding!r} is not a text encoding of Python") from error
 
 
@@ -123,8 +125,23 @@ def is_utf8(encoding: str) -> bool:
     return codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
 
 
+def _as_surrogates(error: UnicodeError) -> tuple[str, int]:
+    """Bytes that do not decode, as lone surrogates, which are not UTF-8 either.
+
+    So the record that holds them is found, and rejected, where all others are. Python's own
+    `surrogateescape` gives up on bytes below 128, of which broken UTF-16 has many.
+    """
+    assert isinstance(error, UnicodeDecodeError), "only decoders are given this handler"
+    undecodable = error.object[error.start : error.end]
+    return "".join(chr(0xDC00 + byte) for byte in undecodable), error.end
+
+
+_UNDECODABLE = "zoopipe.undecodable"
+codecs.register_error(_UNDECODABLE, _as_surrogates)
+
+
 class ByteSource:
-    """A file's bytes from `start` on, as the record readers see them.
+    """A file's bytes, as the record readers see them.
 
     Compressed files are decompressed (all members of a multi-member file), and text in an encoding
     whose bytes cannot be searched is turned into UTF-8; offsets then count the bytes seen here.
@@ -136,14 +153,11 @@ class ByteSource:
         self._raw: IO[bytes] = open(path, "rb", buffering=0)  # noqa: SIM115 (closed by close)
         self._stream: Any = self._raw
         if codec is not None:
-            import pyarrow as pa
-
             self._stream = pa.CompressedInputStream(pa.PythonFile(self._raw, mode="r"), codec)
         self._decoder = None
         if transcode is not None:
-            # An undecodable byte becomes a lone surrogate, which is not UTF-8 either: the record
-            # that holds it is found, and rejected, where all others are.
-            self._decoder = codecs.getincrementaldecoder(transcode)("surrogateescape")
+            self._decoder = codecs.getincrementaldecoder(transcode)(_UNDECODABLE)
+            self._decoded = b""
 
     def seek(self, offset: int) -> None:
         """Goes to `offset`, in bytes of an uncompressed file."""
@@ -163,12 +177,15 @@ class ByteSource:
         try:
             if self._decoder is None:
                 return self._fill(size)
-            while True:
+            while len(self._decoded) < size:
                 data = self._fill(size)
                 text = self._decoder.decode(data, final=not data)
-                if text or not data:
-                    return text.encode("utf-8", "surrogatepass")
-        except (OSError, ValueError) as error:
+                self._decoded += text.encode("utf-8", "surrogatepass")
+                if not data:
+                    break
+            result, self._decoded = self._decoded[:size], self._decoded[size:]
+            return result
+        except (OSError, ValueError, pa.ArrowException) as error:
             kind = f"{self.codec} data is damaged or cut short" if self.codec else "read failed"
             raise InputError(f"cannot read {self.path}: {kind}: {error}") from error
 
@@ -197,3 +214,12 @@ class ByteSource:
 def bom_length(head: bytes) -> int:
     """How many bytes of `head` are a UTF-8 byte order mark."""
     return next((len(bom) for bom in _BOMS if head.startswith(bom)), 0)
+
+
+def encodes(text: str) -> bool:
+    """Whether UTF-8 can hold `text`: it has no lone surrogate."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -7,11 +7,12 @@ a rename: `.<target>.zoopipe-<run>/`. Nothing under the target's own name is tou
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -27,10 +28,13 @@ def resolve_target(output: str) -> Path:
         OutputError: it is there and is not a regular file, so that a rename would destroy it.
     """
     target = Path(os.path.realpath(output))
-    if target.is_dir():
-        raise OutputError(f"cannot write {output}: it is a folder")
-    if target.exists() and not target.is_file():
-        raise OutputError(f"cannot write {output}: it is a device or a pipe, not a regular file")
+    with _writing(target):
+        if target.is_dir():
+            raise OutputError(f"cannot write {output}: it is a folder")
+        if target.exists() and not target.is_file():
+            raise OutputError(
+                f"cannot write {output}: it is a device or a pipe, not a regular file"
+            )
     return target
 
 
@@ -39,7 +43,7 @@ class Staging:
 
     def __init__(self, target: Path, run_id: str) -> None:
         self.target = target
-        self.folder = target.parent / f".{target.name}.zoopipe-{run_id}"
+        self.folder = target.parent / f".{_short(target.name)}.zoopipe-{run_id}"
 
     def create(self) -> None:
         """Makes the folder, and the target's parents.
@@ -48,7 +52,8 @@ class Staging:
             OutputError: it cannot be made or written to.
         """
         try:
-            self.folder.mkdir(parents=True)
+            # The rows of a target that only its owner may read are not for others either.
+            self.folder.mkdir(mode=0o700, parents=True)
             probe = self.folder / "probe"
             probe.touch()
             probe.unlink()
@@ -62,6 +67,13 @@ class Staging:
     def remove(self) -> None:
         """Removes the folder and all that is in it; safe to call twice."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _short(name: str) -> str:
+    """A name that leaves room for what a staging folder adds: file systems end names at 255 bytes."""
+    if len(os.fsencode(name)) <= 200:
+        return name
+    return hashlib.sha256(os.fsencode(name)).hexdigest()
 
 
 class PartFile:
@@ -150,9 +162,13 @@ def _copy_some(source: IO[bytes], target: IO[bytes], size: int) -> int:
 def publish(staged: Path, target: Path) -> None:
     """Makes a durable staged file the target, in one atomic step, and makes that step durable.
 
+    A file that was there hands its permissions on, as it would if it were opened and written to.
+
     Effect: readers see the old file or the new one, whole; if this raises, the old one.
     """
     with _writing(target):
+        with suppress(FileNotFoundError):
+            shutil.copymode(target, staged)
         os.replace(staged, target)
         folder = os.open(target.parent, os.O_RDONLY)
         try:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import SchemaValidator
 
 from zoopipe.adapters.base import Reason
-from zoopipe.arrays import FALSE, mask_of, positions_of, repeat, text_array
+from zoopipe.arrays import FALSE, mask_of, nulls, positions_of, repeat, text_array
 from zoopipe.columns import (
     NonFinite,
     encoded_field,
@@ -32,7 +32,8 @@ from zoopipe.validation.kernels import KERNELS, Kernel, NullableKernel
 
 _MODEL_KEYS = {"type", "cls", "schema", "custom_init", "root_model", "config", "ref", "metadata"}
 _FIELDS_KEYS = {"type", "fields", "model_name", "computed_fields"}
-_FIELD_KEYS = {"type", "schema", "metadata", "validation_alias"}
+# Names alone: rows are written by field name unless `serialize_by_alias`, which is no harmless config.
+_FIELD_KEYS = {"type", "schema", "metadata", "validation_alias", "serialization_alias"}
 _HARMLESS_CONFIG = {"title", "frozen"}
 _SCALAR_KEYS = {"type", "metadata", "microseconds_precision"}
 _OVERRIDABLE = ("model_validate", "model_dump", "model_dump_json", "__init__")
@@ -49,6 +50,8 @@ class Accepted:
         kept: the positions of the accepted rows in what was given; None where all were.
         refused: position and pydantic's reasons, for each refused row.
         deferred: how many rows went to pydantic one by one.
+        instances: the accepted rows as instances of the model (from `rows`, where the model may
+            write a value differently from how pydantic writes any value of its type).
     """
 
     batch: pa.RecordBatch | None = None
@@ -56,6 +59,7 @@ class Accepted:
     kept: list[int] | None = None
     refused: list[tuple[int, list[Reason]]] = field(default_factory=list)
     deferred: int = 0
+    instances: list[BaseModel] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class _FieldPlan:
     source: str
     kernel: Kernel
     validator: SchemaValidator
-    default: str | None  # the JSON text of the value of a field whose column is missing
+    default: Any  # the value of a field whose column is missing
     has_default: bool
 
 
@@ -120,15 +124,14 @@ def _field_plan(name: str, entry: Mapping[str, Any]) -> _FieldPlan | None:
     schema: Mapping[str, Any] = entry["schema"]
     default, has_default = None, False
     if schema["type"] == "default":
-        value = schema.get("default")
         if (
             not schema.keys() <= {"type", "schema", "default", "metadata"}
             or "default" not in schema
         ):
             return None
-        if type(value) not in _DEFAULT_TYPES:
+        default, has_default = schema["default"], True
+        if type(default) not in _DEFAULT_TYPES:
             return None
-        default, has_default = _default_cell(value), True
         schema = schema["schema"]
     full, nullable = schema, schema["type"] == "nullable"
     if nullable:
@@ -142,7 +145,7 @@ def _field_plan(name: str, entry: Mapping[str, Any]) -> _FieldPlan | None:
     )
     if not isinstance(source, str) or kernel is None or not known or not _harmless_metadata(schema):
         return None
-    if default is not None and not _default_fits(entry["schema"]["default"], kernel):
+    if default is not None and not _default_fits(default, kernel):
         return None
     validator = SchemaValidator({"type": "list", "items_schema": dict(full)})
     kernel = NullableKernel(kernel) if nullable else kernel
@@ -192,8 +195,8 @@ class ModelPlan:
                 for plan in self._fields
             ]
         )
-        self._own_dump = _is_overridden(model, "model_dump")
-        self._own_dump_json = _is_overridden(model, "model_dump_json")
+        own_dump = any(_is_overridden(model, name) for name in ("model_dump", "model_dump_json"))
+        self._plain_dump = nonfinite == "null" and not own_dump
 
     def columns(self, batch: pa.RecordBatch, rows: Sequence[Any] | None = None) -> Accepted:
         """The batch's rows, validated, as a batch of the model's columns.
@@ -229,13 +232,16 @@ class ModelPlan:
             batch: the same rows as columns, where they are at hand.
         """
         if batch is None or not self._applies_to(batch):
-            return _kept_if_refused(self._each(rows, range(len(rows)), _python_dump))
+            return self._python_rows(rows)
         cells, unproved = self._prove(batch)
         slow = self._each([rows[position] for position in unproved], unproved, _python_dump)
         names = [plan.name for plan in self._fields]
         proved_mask = pc.invert(mask_of(batch.num_rows, unproved))
         values = [
             plan.validator.validate_python(cell.filter(proved_mask).to_pylist())
+            if plan.source in batch.schema.names
+            # Defaults are not validated: `x: int = None` is None.
+            else [plan.default] * (batch.num_rows - len(unproved))
             for plan, cell in zip(self._fields, cells, strict=True)
         ]
         fast = [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
@@ -272,8 +278,8 @@ class ModelPlan:
         for plan in self._fields:
             if plan.source not in batch.schema.names:
                 length = batch.num_rows
-                empty = pa.nulls(length, pa.string())
-                cells.append(empty if plan.default is None else repeat(plan.default, length))
+                text = _default_cell(plan.default)
+                cells.append(nulls(length) if text is None else repeat(text, length))
                 continue
             proof = plan.kernel.prove(batch.column(plan.source))
             cells.append(proof.cells)
@@ -307,12 +313,44 @@ class ModelPlan:
 
     def whole_rows(self, rows: Sequence[Any]) -> Accepted:
         """Every row by pydantic, as one JSON text a row."""
-        if self._nonfinite == "null" and (self._own_dump_json or not self._own_dump):
-            accepted = self._each(rows, range(len(rows)), _dump_text)
-        else:
-            accepted = self._each(rows, range(len(rows)), _json_dump)
-            accepted.values = [json_text(row, self._nonfinite) for row in accepted.values]  # type: ignore[misc]
+        accepted = self._each(rows, range(len(rows)), self._text)
         accepted.batch = record_batch(text_array(accepted.values))  # type: ignore[arg-type]
+        return _kept_if_refused(accepted)
+
+    def hooked_text(self, row: Any, instance: BaseModel) -> str:
+        """The JSON text of a row that hooks have had, made of what `rows` gave for `instance`.
+
+        A value that no hook changed is written as the model writes it, serializers and all; any
+        other one as pydantic writes a value of its type.
+        """
+        dumped = instance.model_dump()
+        if _same(row, dumped):
+            return self._text(instance)
+        as_json = instance.model_dump(mode="json")
+        if all(isinstance(part, dict) for part in (row, dumped, as_json)):
+            unchanged = [
+                name
+                for name in row
+                if name in dumped and name in as_json and _same(row[name], dumped[name])
+            ]
+            row = {**row, **{name: as_json[name] for name in unchanged}}
+        return json_text(row, self._nonfinite)
+
+    def _text(self, instance: BaseModel) -> str:
+        """An instance as one line of JSON."""
+        if self._plain_dump:
+            return instance.model_dump_json()
+        return json_text(instance.model_dump(mode="json"), self._nonfinite)
+
+    def _python_rows(self, rows: Sequence[Any]) -> Accepted:
+        """Every row by pydantic, as `model_dump()`, beside the instance that it is a dump of."""
+        accepted = self._each(
+            rows, range(len(rows)), lambda instance: (instance.model_dump(), instance)
+        )
+        pairs: list[Any] = accepted.values
+        accepted.values = [value for value, _ in pairs]
+        if not self.columnar:
+            accepted.instances = [instance for _, instance in pairs]
         return _kept_if_refused(accepted)
 
     def _each(self, rows: Sequence[Any], positions: Sequence[int], dump: Any) -> Accepted:
@@ -342,8 +380,17 @@ def _json_dump(instance: BaseModel) -> dict[str, Any]:
     return instance.model_dump(mode="json")
 
 
-def _dump_text(instance: BaseModel) -> str:
-    return instance.model_dump_json()
+def _same(value: Any, other: Any) -> bool:
+    """Whether two values are equal and of equal types all the way down: 1 is not True here."""
+    if value is other:
+        return True
+    if type(value) is not type(other):
+        return False
+    if isinstance(value, dict):
+        return value.keys() == other.keys() and all(_same(value[key], other[key]) for key in value)
+    if isinstance(value, list | tuple):
+        return len(value) == len(other) and all(map(_same, value, other))
+    return bool(value == other)
 
 
 def _kept_if_refused(accepted: Accepted) -> Accepted:
@@ -355,9 +402,21 @@ def _kept_if_refused(accepted: Accepted) -> Accepted:
 def reasons_of(error: ValidationError) -> list[Reason]:
     """pydantic's own errors, without the values that caused them."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    return [{"loc": list(item["loc"]), "type": item["type"], "msg": item["msg"]} for item in found]
+    return [
+        {
+            "loc": [clean_text(part) if isinstance(part, str) else part for part in item["loc"]],
+            "type": item["type"],
+            "msg": clean_text(item["msg"]),
+        }
+        for item in found
+    ]
 
 
 def raised_reason(error: BaseException, kind: str) -> Reason:
     """A reason for an exception that user code raised on a row."""
-    return {"loc": [], "type": kind, "msg": f"{type(error).__name__}: {error}"}
+    return {"loc": [], "type": kind, "msg": clean_text(f"{type(error).__name__}: {error}")}
+
+
+def clean_text(text: str) -> str:
+    """Text that UTF-8 holds: a lone surrogate, which JSON can smuggle in, becomes its escape."""
+    return text.encode("utf-8", "backslashreplace").decode()

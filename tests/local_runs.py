@@ -1,0 +1,120 @@
+"""Small inputs, scripted faults and checks for tests of runs on one machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Container
+from pathlib import Path
+from typing import Any
+
+import psutil
+from pydantic import BaseModel
+
+from zoopipe import BaseHook, CSVInputAdapter, JSONOutputAdapter, Pipe
+
+
+class Item(BaseModel):
+    """The model of `write_items`' rows."""
+
+    id: int
+    name: str
+
+
+def write_items(path: Path, count: int, bad: Container[int] = (), first: int = 1) -> Path:
+    """A CSV of `count` items; those whose number is in `bad` have an id that is no integer."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [
+        f"{'x' if number in bad else number},name {number}"
+        for number in range(first, first + count)
+    ]
+    path.write_text("\n".join(["id,name", *rows]) + "\n")
+    return path
+
+
+def items(count: int, bad: Container[int] = ()) -> list[dict[str, Any]]:
+    """What has to be written of `write_items`' rows."""
+    return [{"id": n, "name": f"name {n}"} for n in range(1, count + 1) if n not in bad]
+
+
+def items_pipe(source: Path, output: Path, **options: Any) -> Pipe:
+    """A pipe from CSV items to JSON Lines."""
+    options.setdefault("schema_model", Item)
+    return Pipe(CSVInputAdapter(source), JSONOutputAdapter(output), **options)
+
+
+class Fault(BaseHook):
+    """Does something to its worker when it sees the item with an id."""
+
+    def __init__(self, at: int, fault: Callable[[], object]) -> None:
+        super().__init__()
+        self.at = str(at)
+        self.fault = fault
+
+    def execute(self, entries: list[Any], store: dict[str, Any]) -> list[Any]:
+        if any(entry["raw_data"]["id"] == self.at for entry in entries):
+            self.fault()
+        return entries
+
+
+def kill_self() -> None:
+    """`kill -9` of the process that calls it."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def block_for_ever() -> None:
+    """A call that comes back only with the end of the process."""
+    threading.Event().wait()
+
+
+def wait_until(holds: Callable[[], object], limit_s: float = 20.0) -> None:
+    """Returns as soon as `holds()` is true; fails after `limit_s` seconds."""
+    end = time.monotonic() + limit_s
+    while not holds():
+        assert time.monotonic() < end, f"waited {limit_s} s in vain"
+        time.sleep(0.01)
+
+
+def staged(folder: Path) -> list[Path]:
+    """Whatever of a run is still staged below a folder."""
+    return [path for path in folder.rglob("*") if ".zoopipe-" in path.name]
+
+
+def workers() -> list[psutil.Process]:
+    """The processes that this process has started and that are still there, zombies included."""
+    found = psutil.Process().children(recursive=True)
+    return [child for child in found if not _is_service(child)]
+
+
+def _is_service(process: psutil.Process) -> bool:
+    """The servers that multiprocessing keeps for its own use are no workers."""
+    try:
+        command = " ".join(process.cmdline())
+    except psutil.Error:
+        return True
+    return "resource_tracker" in command or "forkserver" in command
+
+
+def python(script: str, folder: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Runs a script, as a file of its own, to its end."""
+    return subprocess.run(
+        [sys.executable, str(script_file(script, folder))],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        **options,
+    )
+
+
+def script_file(script: str, folder: Path) -> Path:
+    """Writes a script."""
+    path = folder / "script.py"
+    path.write_text(textwrap.dedent(script))
+    return path

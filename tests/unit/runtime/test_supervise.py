@@ -1,0 +1,155 @@
+"""The supervisor on a scripted engine: seams, ends in any order, engines that fail."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+
+import pytest
+from local_runs import items, items_pipe, staged, write_items
+from oracle import json_lines
+
+from zoopipe import BaseEngine, PipeManager, PipeStatus, RunFailed, ZooPipeError
+from zoopipe.runtime.engine import Attempt, Done, Lost
+from zoopipe.runtime.progress import Progress
+from zoopipe.runtime.task import run_task
+
+
+class ScriptedAttempt(Attempt):
+    def __init__(self, task):
+        self.task, self.progress = task, Progress()
+
+    def kill(self):
+        pass
+
+
+class ScriptedEngine(BaseEngine):
+    """Runs attempts in the supervisor's thread; ends come in reverse order, all at once.
+
+    Args:
+        script: (shard, attempt) and what happens instead of running it.
+        connects: raised by `connect`.
+    """
+
+    def __init__(self, script=None, connects=None):
+        self.script, self.connects = script or {}, connects
+        self.waiting, self.launched, self.left = deque(), [], 0
+
+    def connect(self):
+        if self.connects:
+            raise self.connects
+
+    def slots(self):
+        return 100
+
+    def launch(self, task):
+        self.launched.append((task.shard.index, task.attempt))
+        fault = self.script.get((task.shard.index, task.attempt))
+        if isinstance(fault, Exception):
+            raise fault
+        attempt = ScriptedAttempt(task)
+        end = fault if isinstance(fault, Lost) else Done(run_task(task, attempt.progress))
+        self.waiting.appendleft((attempt, end))
+        return attempt
+
+    def ended(self, timeout_s):
+        ends = list(self.waiting)
+        self.waiting.clear()
+        return ends
+
+    def disconnect(self):
+        self.left += 1
+
+
+def manager_of(tmp_path, engine, shards=4, **options):
+    pipe = items_pipe(write_items(tmp_path / "in.csv", 400), tmp_path / "out.jsonl", **options)
+    return PipeManager.parallelize_pipe(pipe, shards, engine=engine)
+
+
+def test_rows_are_in_input_order_when_ends_come_in_reverse(tmp_path):
+    engine = ScriptedEngine()
+    manager_of(tmp_path, engine).run()
+    assert json_lines(tmp_path / "out.jsonl") == items(400)
+    assert engine.left == 1
+
+
+def test_shard_is_run_again_when_it_began_at_a_wrong_place(tmp_path):
+    # Each record spans lines that look like records: a cut inside one is guessed wrongly.
+    quoted = "\n".join(f"{number},x" for number in range(2000))
+    rows = [(str(number), quoted) for number in range(1, 7)]
+    text = "id,name\n" + "".join(f'{number},"{name}"\n' for number, name in rows)
+    (tmp_path / "in.csv").write_text(text)
+    engine = ScriptedEngine()
+    pipe = items_pipe(tmp_path / "in.csv", tmp_path / "out.jsonl")
+    report = PipeManager.parallelize_pipe(pipe, 5, engine=engine).run()
+    assert [(str(r["id"]), r["name"]) for r in json_lines(tmp_path / "out.jsonl")] == rows
+    assert report.total_processed == 6
+    assert len(engine.launched) > 5
+
+
+def test_max_errors_forgives_what_a_shard_rejects_that_began_at_a_wrong_place(tmp_path):
+    # Read from inside the quotes, a record is thousands of lines that do not validate.
+    quoted = "\n".join(f"x{number},y" for number in range(2000))
+    text = "id,name\n" + "".join(f'{number},"{quoted}"\n' for number in range(1, 7))
+    (tmp_path / "in.csv").write_text(text)
+    engine = ScriptedEngine()
+    pipe = items_pipe(tmp_path / "in.csv", tmp_path / "out.jsonl", max_errors=0)
+    report = PipeManager.parallelize_pipe(pipe, 5, engine=engine).run()
+    assert (report.success_count, report.error_count) == (6, 0)
+    assert len(engine.launched) > 5
+
+
+@pytest.mark.parametrize("error", [ZooPipeError("no worker"), MemoryError("no worker")])
+def test_pipe_fails_when_an_attempt_cannot_be_launched(tmp_path, error):
+    engine = ScriptedEngine({(2, 3): error})
+    manager = manager_of(tmp_path, engine)
+    with pytest.raises(RunFailed, match="no worker"):
+        manager.run()
+    assert engine.left == 1
+    assert staged(tmp_path) == []
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_pipe_fails_once_when_many_workers_are_lost(tmp_path):
+    engine = ScriptedEngine({(number, number + 1): Lost("fell over") for number in range(4)})
+    manager = manager_of(tmp_path, engine)
+    with pytest.raises(RunFailed, match="shard 4 of 4: fell over"):
+        manager.run()
+    assert manager.get_pipe_report(0).status is PipeStatus.FAILED
+
+
+@pytest.mark.parametrize("error", [ZooPipeError("no cluster"), KeyError("no cluster")])
+def test_run_ends_when_the_engine_cannot_connect(tmp_path, error):
+    manager = manager_of(tmp_path, ScriptedEngine(connects=error))
+    with pytest.raises(RunFailed, match="no cluster"):
+        manager.run()
+    assert not manager.is_running
+    assert staged(tmp_path) == []
+
+
+def test_engine_runs_again_after_a_failed_run(tmp_path):
+    engine = ScriptedEngine({(0, 1): Lost("fell over")})
+    manager = manager_of(tmp_path, engine)
+    with pytest.raises(RunFailed):
+        manager.run()
+    engine.script.clear()
+    assert manager.run().success_count == 400
+
+
+def test_one_engine_refuses_two_runs_at_once(tmp_path):
+    gate = threading.Event()
+
+    class Gated(ScriptedEngine):
+        def ended(self, timeout_s):
+            return super().ended(timeout_s) if gate.wait(timeout_s) else []
+
+    engine = Gated()
+    first = manager_of(tmp_path, engine)
+    source = write_items(tmp_path / "b.csv", 3)
+    second = PipeManager([items_pipe(source, tmp_path / "b.jsonl")], engine)
+    with first:
+        with pytest.raises(RuntimeError, match="already running"):
+            second.start()
+        gate.set()
+    assert json_lines(tmp_path / "out.jsonl") == items(400)
+    assert staged(tmp_path) == []

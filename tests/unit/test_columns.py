@@ -1,0 +1,167 @@
+"""Values in columns: their JSON text is pydantic's, and nothing is lost on the way."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from pydantic_core import to_json
+
+from zoopipe.arrays import text_array
+from zoopipe.columns import (
+    cell_text,
+    cells,
+    encoded_field,
+    encoding_of,
+    float_text,
+    from_rows,
+    from_values,
+    is_record_batch,
+    json_cells,
+    record_batch,
+    rows_of,
+    typed,
+)
+
+QUICK = settings(max_examples=150, deadline=None, derandomize=True)
+
+
+@QUICK
+@given(st.lists(st.none() | st.floats(), min_size=1))
+@example([1e15, 1e16, 1e-5, 0.00001234, -0.0, 123456789012345680.0, 5e-324])
+@example([1.0, None, -3.0])
+@example([0.1, 2.0])
+def test_floats_are_written_as_pydantic_does_when_they_are_a_column(
+    values: list[float | None],
+) -> None:
+    texts = float_text(pa.array(values, pa.float64())).to_pylist()
+    expected = [to_json(value, inf_nan_mode="null").decode() for value in values]
+    assert ["null" if text is None else text for text in texts] == expected
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner)
+)
+
+
+@QUICK
+@given(st.lists(VALUES.filter(lambda value: "inf" not in repr(value)), min_size=1, max_size=6))
+def test_values_come_back_when_they_went_through_a_column(values: list[Any]) -> None:
+    try:
+        to_json(values)
+    except ValueError:
+        return  # Lone surrogates.
+    column, field = from_values("v", values)
+    batch = pa.RecordBatch.from_arrays([column], schema=pa.schema([field]))
+    found = [row["v"] for row in rows_of(batch)]
+    assert found == values
+    assert [type(value) for value in found] == [type(value) for value in values]
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        (None, None),
+        ("text", "text"),
+        ("null", "null"),
+        ('"', '"'),
+        (True, "true"),
+        (12345678901234567890, "12345678901234567890"),
+        (1.0, "1.0"),
+        (Decimal("1.10"), "1.10"),
+        (date(2020, 1, 2), "2020-01-02"),
+        (datetime(2020, 1, 2, 3), "2020-01-02T03:00:00"),
+        ([1, None, "é"], '[1,null,"é"]'),
+        ({"a": {"b": []}}, '{"a":{"b":[]}}'),
+        (b"x", "x"),
+    ],
+)
+def test_cell_is_the_text_of_the_json_value_when_it_is_a_value(value: Any, cell: str) -> None:
+    assert cell_text(value) == cell
+
+
+def test_cell_is_the_same_when_a_number_is_not_finite_in_a_column_or_alone() -> None:
+    values = [float("nan"), float("inf"), float("-inf"), None, 1.0]
+    found = cells(pa.array(values), pa.field("v", pa.float64())).to_pylist()
+    assert found == [cell_text(value) for value in values]
+    assert found == ["NaN", "Infinity", "-Infinity", None, "1.0"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (['"x"', "null", None, "1", "[1]"], ["x", None, None, "1", "[1]"]),
+        (["1", "true"], ["1", "true"]),
+        (['"null"', '"\\u00e9\\""'], ["null", 'é"']),
+    ],
+)
+def test_cells_are_decoded_when_a_column_holds_json(
+    texts: list[str | None], expected: list[str | None]
+) -> None:
+    assert cells(text_array(texts), encoded_field("v", "json")).to_pylist() == expected
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([1, None], pa.int8()),
+        pa.array([1, 2**64 - 1], pa.uint64()),
+        pa.array([True, None]),
+        pa.array(["é\n", None], pa.large_string()),
+        pa.array(["a", "b", "a"]).dictionary_encode(),
+        pa.array([date(2020, 1, 2), None]),
+        pa.array([[1, None], None]),
+        pa.array([{"a": "x"}]),
+        pa.array([None, None], pa.null()),
+        pa.array([0.5, None], pa.float32()),
+    ],
+    ids=lambda column: str(column.type),
+)
+def test_json_is_that_of_pydantic_when_a_column_has_an_arrow_type(column: pa.Array) -> None:
+    text, needs_quotes = json_cells(column, pa.field("v", column.type))
+    quote = '"' if needs_quotes else ""
+    expected = [to_json(value).decode() for value in column.to_pylist()]
+    assert [f"{quote}{cell}{quote}" for cell in text.to_pylist()] == expected
+
+
+@pytest.mark.parametrize(
+    ("logical", "texts", "expected"),
+    [
+        ("int", ["1", None, "-5"], [1, None, -5]),
+        ("int", ["1", "99999999999999999999"], ["1", "99999999999999999999"]),
+        ("float", ["1.5", "1e3"], [1.5, 1000.0]),
+        ("bool", ["true", "false", None], [True, False, None]),
+        ("date", ["2020-02-29"], [date(2020, 2, 29)]),
+    ],
+)
+def test_columns_are_typed_when_all_their_values_fit(
+    logical: str, texts: list[str | None], expected: list[Any]
+) -> None:
+    field = encoded_field("v", "bare" if logical == "date" else "json", logical)
+    batch = pa.RecordBatch.from_arrays([text_array(texts)], schema=pa.schema([field]))
+    assert typed(batch).column(0).to_pylist() == expected
+
+
+def test_batch_is_of_whole_rows_when_it_holds_records() -> None:
+    rows = [{"a": 1}, {"b": [None]}, {}]
+    batch = record_batch(text_array([json.dumps(row) for row in rows]))
+    assert is_record_batch(batch.schema)
+    assert rows_of(batch) == rows
+    assert not is_record_batch(from_rows(rows[:1]).schema)
+    assert typed(batch).schema.names == ["a", "b"]
+
+
+def test_column_is_json_when_its_values_are_of_many_types() -> None:
+    _, field = from_values("v", [1, "a"])
+    assert encoding_of(field) == "json"
+    _, field = from_values("v", [2**70])
+    assert encoding_of(field) == "json"
+    _, field = from_values("v", [1, None])
+    assert (encoding_of(field), field.type) == ("plain", pa.int64())
