@@ -21,7 +21,6 @@ if TYPE_CHECKING:
         OutputError,
         RunFailed,
         RunStopped,
-        TooManyErrors,
         WorkerLostError,
         ZooPipeError,
     )
@@ -56,7 +55,6 @@ _HOMES = {
         "OutputError",
         "RunFailed",
         "RunStopped",
-        "TooManyErrors",
         "WorkerLostError",
         "ZooPipeError",
     ),
@@ -110,7 +108,6 @@ __all__ = [
     "RunFailed",
     "RunStopped",
     "SingleThreadExecutor",
-    "TooManyErrors",
     "WorkerLostError",
     "ZooPipeError",
 ]

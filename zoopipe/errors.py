@@ -7,7 +7,6 @@ ZooPipeError
 ├── InputError            the data: a file that is missing, damaged or has no usable header
 ├── OutputError           the place results go to: not writable, full, taken by another pipe
 ├── HookError             user code that sees whole batches raised
-├── TooManyErrors         more rows were rejected than `max_errors` allows
 ├── WorkerLostError       a worker died: killed, out of memory, gone
 ├── LedgerError           the books of a run do not balance
 ├── RunStopped            the run was stopped before its end
@@ -44,10 +43,6 @@ class OutputError(ZooPipeError):
 
 class HookError(ZooPipeError):
     """A hook that sees a whole batch raised; the message names hook and rows."""
-
-
-class TooManyErrors(ZooPipeError):
-    """More rows were rejected than the pipe's `max_errors` allows."""
 
 
 class WorkerLostError(ZooPipeError):

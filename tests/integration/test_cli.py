@@ -15,7 +15,7 @@ from oracle import csv_dicts, json_lines, text_lines, validated
 
 from zoopipe.demo import Flight, flights_csv
 
-JOB = '''
+JOB = """
 import os, time
 from pydantic import BaseModel
 from zoopipe import CSVInputAdapter, JSONOutputAdapter, Pipe
@@ -49,7 +49,7 @@ def wait_for_ever(row):
     time.sleep(3600)
 
 hanging = make(pre_validation_hooks=[wait_for_ever])
-'''
+"""
 
 
 @pytest.fixture

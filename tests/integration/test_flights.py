@@ -30,7 +30,9 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> Expected:
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 7])
 @pytest.mark.parametrize(
-    "executor", [SingleThreadExecutor(), MultiThreadExecutor(max_workers=2)], ids=["single", "multi"]
+    "executor",
+    [SingleThreadExecutor(), MultiThreadExecutor(max_workers=2)],
+    ids=["single", "multi"],
 )
 def test_flights_are_what_the_row_loop_gives(
     expected: Expected, workers: int, executor: SingleThreadExecutor | MultiThreadExecutor

@@ -21,7 +21,6 @@ from zoopipe.adapters.base import (
     Shard,
     Unparsed,
 )
-from zoopipe.adapters.cutting import cut_files
 from zoopipe.adapters.csv_records import (
     Dialect,
     guess_start,
@@ -29,6 +28,7 @@ from zoopipe.adapters.csv_records import (
     plain_cut,
     read_records,
 )
+from zoopipe.adapters.cutting import cut_files
 from zoopipe.adapters.text import Encoder, Framing, TextOutputAdapter
 from zoopipe.arrays import EMPTY, int64_array, text_array, text_bytes, text_scalar
 from zoopipe.columns import NonFinite, cell_text, cells, concat, is_record_batch, rows_of
@@ -181,7 +181,8 @@ class CSVInputAdapter(InputAdapter):
 
     def read(self, shard: Shard, columns: tuple[str, ...] | None) -> Iterator[Block]:
         assert columns is not None, "a CSV plan has columns"
-        parser = _Parser(self._dialect, columns, self._null_values)
+        transcoded = self._transcode is not None
+        parser = _Parser(self._dialect, columns, self._null_values, transcoded)
         for part in shard.ranges:
             with self._open(part.path) as source:
                 yield from self._read_range(source, part, parser)
@@ -234,8 +235,15 @@ class CSVInputAdapter(InputAdapter):
 class _Parser:
     """Turns bytes that begin at a record into blocks."""
 
-    def __init__(self, dialect: Dialect, columns: tuple[str, ...], null_values: tuple[str, ...]):
+    def __init__(
+        self,
+        dialect: Dialect,
+        columns: tuple[str, ...],
+        null_values: tuple[str, ...],
+        transcoded: bool,
+    ) -> None:
         self.width = len(columns)
+        self._transcoded = transcoded
         self._dialect = dialect
         self._columns = columns
         self._nulls = frozenset(null_values)
@@ -311,12 +319,19 @@ class _Parser:
                 row_records.append(number)
             else:
                 raw = data[records.offsets[number] : records.ends[number]].rstrip(b"\r\n")
-                text = raw.decode(self._dialect.encoding, "backslashreplace")
-                unparsed.append(Unparsed(number, [reason], text))
+                unparsed.append(Unparsed(number, [reason], self._text(raw)))
         offsets = records.offsets
         block = self._block(self._batch(rows), len(records.rows), records.end, lambda: offsets)
         block.row_records, block.unparsed = row_records if unparsed else None, unparsed
         return block
+
+    def _text(self, raw: bytes) -> str:
+        """A record's text, with the bytes that do not decode as `\\xff`."""
+        if self._transcoded:
+            # Such bytes are lone surrogates by now.
+            text = raw.decode("utf-8", "surrogatepass")
+            return text.translate({0xDC00 + byte: f"\\x{byte:02x}" for byte in range(256)})
+        return raw.decode(self._dialect.encoding, "backslashreplace")
 
     def _defect(self, row: list[str]) -> Reason | None:
         if len(row) != self.width:

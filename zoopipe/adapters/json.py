@@ -310,12 +310,11 @@ class JSONOutputAdapter(TextOutputAdapter):
         super().__init__(output)
         if format not in (None, "jsonl", "array"):
             raise DeclarationError(f"format must be 'jsonl' or 'array', not {format!r}")
-        if format is None:
-            format = "array" if self._output.lower().endswith(".json") else "jsonl"
+        by_extension = "array" if self._output.lower().endswith(".json") else "jsonl"
+        self._format = format or by_extension
         check_counts(indent=indent)
-        if indent is not None and format == "jsonl":
+        if indent is not None and self._format == "jsonl":
             raise DeclarationError("indent is for arrays: a row of JSON Lines is one line")
-        self._format = format
         self._indent = indent
 
     def __repr__(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import accumulate
 
@@ -15,6 +16,7 @@ from zoopipe.runtime.ledger import check_balance, check_tiling, first_loose_seam
 from zoopipe.runtime.plan import PlannedPipe
 from zoopipe.runtime.progress import Progress
 from zoopipe.runtime.task import ShardResult, Task
+from zoopipe.stages.rejects import NAMED_REJECTS, RejectedRow, reason_name
 
 
 class PipeRun:
@@ -177,7 +179,7 @@ class PipeRun:
     def stopped(self, error: RunStopped) -> None:
         """Takes what an attempt says that was stopped."""
         for (field, kind), count in error.summary:
-            self._cut_off_reasons[_reason(field, kind)] += count
+            self._cut_off_reasons[reason_name(field, kind)] += count
 
     def rejected(self) -> int:
         """Rows rejected so far, in shards that are done and in those that run."""
@@ -209,8 +211,20 @@ class PipeRun:
         summary = Counter(self._cut_off_reasons)
         for result in self.results:
             for (field, kind), count in result.summary:
-                summary[_reason(field, kind)] += count
+                summary[reason_name(field, kind)] += count
         return summary
+
+    def first_rejects(self) -> list[RejectedRow]:
+        """The first rejected rows of the whole input, where no error output shows them."""
+        found: list[RejectedRow] = []
+        before = self.planned.input.first_record
+        for result in self.results:
+            found += [
+                replace(row, record=None if row.record is None else before + row.record)
+                for row in result.first_rejects
+            ]
+            before += result.records
+        return found[:NAMED_REJECTS]
 
     def report(self) -> PipeReport:
         """A snapshot."""
@@ -243,7 +257,3 @@ class PipeRun:
             shard_count=len(self._shards),
             error_summary=dict(self.reasons().most_common()),
         )
-
-
-def _reason(field: str, kind: str) -> str:
-    return f"{field}: {kind}" if field else kind

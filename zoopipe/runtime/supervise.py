@@ -209,6 +209,16 @@ def _log_rejects(run: PipeRun) -> None:
     reasons = run.reasons()
     if not reasons or run.planned.reject_staging is not None:
         return
+    for row in run.first_rejects():
+        place = "a row that a hook added" if row.record is None else f"row {row.record}"
+        logger.warning(
+            "pipe %d rejected %s of %s (%s): %s",
+            run.index,
+            place,
+            row.source,
+            row.stage,
+            ", ".join(row.reasons),
+        )
     listed = ", ".join(f"{name} ({count:,})" for name, count in reasons.most_common(5))
     logger.warning(
         "pipe %d rejected %d rows, and has no error_output_adapter to write them to: %s",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from zoopipe.errors import HookError, InputError, OutputError, RunStopped, ZooPi
 from zoopipe.runtime.progress import Progress
 from zoopipe.stages.chain import Chain, Outcome
 from zoopipe.stages.read import read_blocks
+from zoopipe.stages.rejects import NAMED_REJECTS, RejectedRow
 
 if TYPE_CHECKING:
     from zoopipe.pipe import Pipe
@@ -73,6 +73,7 @@ class ShardResult:
         deferred: rows that went to pydantic one by one.
         bytes_read: bytes of input.
         summary: (field, error type) and how many rows it was a reason for.
+        first_rejects: the first rejected rows, where no error output shows them.
     """
 
     ranges: tuple[FileRange, ...]
@@ -84,6 +85,7 @@ class ShardResult:
     deferred: int = 0
     bytes_read: int = 0
     summary: tuple[tuple[tuple[str, str], int], ...] = ()
+    first_rejects: tuple[RejectedRow, ...] = ()
 
 
 def run_task(task: Task, progress: Progress) -> ShardResult:
@@ -120,6 +122,7 @@ class _Attempt:
         self._records = 0
         self._totals: Counter[str] = Counter()
         self._summary: Counter[tuple[str, str]] = Counter()
+        self._first_rejects: list[RejectedRow] = []
 
     def run(self) -> ShardResult:
         task, pipe = self._task, self._task.pipe
@@ -164,6 +167,8 @@ class _Attempt:
         block = outcome.block
         self._ranges.add(block)
         self._summary.update(outcome.summary)
+        if len(self._first_rejects) < NAMED_REJECTS:
+            self._first_rejects += outcome.first_rejects
         self._totals.update(
             records=block.records,
             written=outcome.encoded.rows,
@@ -188,27 +193,24 @@ class _Attempt:
         totals = dict.fromkeys(("records", "written", "rejected", "dropped", "added"), 0)
         totals.update(self._totals)
         return ShardResult(
-            ranges=self._ranges.all(), summary=tuple(self._summary.items()), **totals
+            ranges=self._ranges.all(),
+            summary=tuple(self._summary.items()),
+            first_rejects=tuple(self._first_rejects[:NAMED_REJECTS]),
+            **totals,
         )
 
 
 @contextlib.contextmanager
 def _hooks(chain: Chain) -> Iterator[None]:
-    """Sets hooks up and tears them down; what they raise is a `HookError`."""
-    try:
-        chain.setup()
-    except Exception as error:
-        raise HookError(f"setup of a hook raised {type(error).__name__}: {error}") from error
+    """Sets hooks up and tears them down; what failed first is what is raised."""
+    chain.setup()
     try:
         yield
-    finally:
-        failing = sys.exc_info()[0] is not None
-        try:
+    except BaseException:
+        with contextlib.suppress(HookError):
             chain.teardown()
-        except Exception as error:
-            if not failing:
-                message = f"teardown of a hook raised {type(error).__name__}: {error}"
-                raise HookError(message) from error
+        raise
+    chain.teardown()
 
 
 def _count(task: Task, progress: Progress) -> ShardResult:

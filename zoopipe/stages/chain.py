@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,18 @@ from pydantic_core import PydanticSerializationError
 from zoopipe.adapters.base import Block, Encoded, PartWriter, Reason
 from zoopipe.arrays import text_array
 from zoopipe.columns import NonFinite, json_text, record_batch
-from zoopipe.hooks import AnyHook, BaseHook, ColumnHook, EntryStatus, FunctionHook, HookStore
+from zoopipe.errors import HookError
+from zoopipe.hooks import (
+    AnyHook,
+    BaseHook,
+    ColumnHook,
+    EntryStatus,
+    FunctionHook,
+    HookStore,
+    hook_name,
+)
 from zoopipe.stages.flow import Flow
-from zoopipe.stages.rejects import reject_batch, summarize
+from zoopipe.stages.rejects import RejectedRow, first_rejects, reject_batch, summarize
 from zoopipe.stages.transform import Transform, make_entries
 from zoopipe.validation import compile_plan
 
@@ -36,6 +44,7 @@ class Outcome:
         dropped, added: rows that hooks dropped and added.
         deferred: rows that went to pydantic one by one.
         summary: how often each (field, error type) was a reason.
+        first_rejects: the first rejected rows of the block, where no error output shows them.
     """
 
     block: Block
@@ -46,6 +55,7 @@ class Outcome:
     added: int
     deferred: int
     summary: Counter[tuple[str, str]]
+    first_rejects: list[RejectedRow]
 
 
 class Chain:
@@ -69,7 +79,8 @@ class Chain:
         self._wants_rejects = pipe.error_output_adapter is not None
         self._writer = writer
         # A hook that is given twice still is one hook: it is set up and torn down once.
-        self._hooks: Sequence[AnyHook] = list({id(hook): hook for hook in hooks}.values())
+        unique = {id(hook): hook for hook in hooks}.values()
+        self._hooks = [hook for hook in unique if not isinstance(hook, FunctionHook)]
         self._store: HookStore = {}
 
     @property
@@ -78,28 +89,36 @@ class Chain:
         return self._wants_entries
 
     def setup(self) -> None:
-        """Sets the hooks up; those that were set up are torn down where one raises."""
+        """Sets the hooks up; those that were set up are torn down where one raises.
+
+        Raises:
+            HookError: a hook's `setup` raised.
+        """
         hooks, self._hooks = self._hooks, []
-        try:
-            for hook in hooks:
-                if not isinstance(hook, FunctionHook):
-                    hook.setup(self._store)
-                self._hooks = [*self._hooks, hook]
-        except BaseException:
-            with contextlib.suppress(Exception):
-                self.teardown()
-            raise
+        for hook in hooks:
+            try:
+                hook.setup(self._store)
+            except BaseException as error:
+                with contextlib.suppress(HookError):
+                    self.teardown()
+                raise _hook_error(hook, "setup", error) from error
+            self._hooks.append(hook)
 
     def teardown(self) -> None:
         """Tears the hooks down, in reverse order, each of them whatever the others raise.
 
         Raises:
-            Exception: the last that a hook raised.
+            HookError: the last that a hook's `teardown` raised.
         """
         with contextlib.ExitStack() as stack:
             for hook in self._hooks:
-                if not isinstance(hook, FunctionHook):
-                    stack.callback(hook.teardown, self._store)
+                stack.callback(self._tear_down, hook)
+
+    def _tear_down(self, hook: BaseHook | ColumnHook) -> None:
+        try:
+            hook.teardown(self._store)
+        except Exception as error:
+            raise _hook_error(hook, "teardown", error) from error
 
     def process(self, block: Block, shard_record: int, input_record: int) -> Outcome:
         """Takes a block through validation and hooks, to what is written of it.
@@ -117,9 +136,11 @@ class Chain:
         self._after(flow, self._store)
         encoded = self._encode(flow)
         rejected = len(flow.refused) + len(block.unparsed)
-        rejects = None
+        rejects, first = None, []
         if rejected and self._wants_rejects:
             rejects = reject_batch(block, flow.refused, shard_record)
+        elif rejected:
+            first = first_rejects(block, flow.refused, shard_record)
         return Outcome(
             block=block,
             encoded=encoded,
@@ -129,6 +150,7 @@ class Chain:
             added=flow.added,
             deferred=flow.deferred,
             summary=summarize(block, flow.refused),
+            first_rejects=first,
         )
 
     def _validate(self, flow: Flow) -> None:
@@ -195,6 +217,13 @@ class Chain:
         if instance is None or self._plan is None:
             return json_text(row, self._nonfinite)
         return self._plan.hooked_text(row, instance)
+
+
+def _hook_error(hook: AnyHook, method: str, error: BaseException) -> BaseException:
+    """The error for a hook whose `setup` or `teardown` raised; a stop stays what it is."""
+    if not isinstance(error, Exception):
+        return error
+    return HookError(f"{hook_name(hook)}.{method} raised {type(error).__name__}: {error}")
 
 
 def _unserializable(error: Exception) -> Reason:

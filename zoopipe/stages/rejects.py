@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -76,7 +77,7 @@ def reject_batch(block: Block, refused: Sequence[Refusal], first_record: int) ->
         int64_array([None if place is None else first_record + place + 1 for place in places]),
         int64_array([None if place is None else block.start + offsets[place] for place in places]),
         text_array([item[2] for item in found]),
-        text_array([to_json(item[3]).decode("utf-8") for item in found]),
+        text_array([_reasons_text(item[3]) for item in found]),
         text_array([item[4] for item in found]),
     ]
     original = block.batch.take(int64_array([item[1] for item in found]))
@@ -89,6 +90,14 @@ def reject_batch(block: Block, refused: Sequence[Refusal], first_record: int) ->
     return pa.RecordBatch.from_arrays(
         [*original.columns, *meta], schema=pa.schema([*fields, *_META])
     )
+
+
+def _reasons_text(reasons: list[Reason]) -> str:
+    try:
+        return to_json(reasons).decode()
+    except ValueError:
+        # A place in the record that is named with a lone surrogate.
+        return json.dumps(reasons)
 
 
 def _has_columns(record: str) -> bool:
@@ -119,5 +128,52 @@ def summarize(block: Block, refused: Sequence[Refusal]) -> Counter[tuple[str, st
     """How many rows were rejected for each field and error type; a row counts once for each."""
     summary: Counter[tuple[str, str]] = Counter()
     for reasons in [item.reasons for item in refused] + [item.reasons for item in block.unparsed]:
-        summary.update({(".".join(map(str, r["loc"])), str(r["type"])) for r in reasons})
+        summary.update(set(map(_kind, reasons)))
     return summary
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRow:
+    """A rejected row as a log may name it: where it is and why, without its values.
+
+    `record` is its number in the shard, from 1; None for a row that a hook added.
+    """
+
+    source: str
+    record: int | None
+    stage: str
+    reasons: tuple[str, ...]
+
+
+#: How many rejected rows a log names.
+NAMED_REJECTS = 5
+
+
+def first_rejects(block: Block, refused: Sequence[Refusal], first_record: int) -> list[RejectedRow]:
+    """The first few rejected rows of a block, in input order; arguments as for `reject_batch`."""
+    records = block.row_records
+    found: list[tuple[int | None, str, list[Reason]]] = [
+        (item.record, "parse", item.reasons) for item in block.unparsed
+    ]
+    for item in refused:
+        record = item.row if item.row is None or records is None else records[item.row]
+        found.append((record, item.stage, item.reasons))
+    found.sort(key=lambda item: (item[0] is None, item[0] or 0))
+    return [
+        RejectedRow(
+            block.source,
+            None if record is None else first_record + record + 1,
+            stage,
+            tuple(dict.fromkeys(reason_name(*_kind(reason)) for reason in reasons)),
+        )
+        for record, stage, reasons in found[:NAMED_REJECTS]
+    ]
+
+
+def _kind(reason: Reason) -> tuple[str, str]:
+    return ".".join(map(str, reason["loc"])), str(reason["type"])
+
+
+def reason_name(field: str, kind: str) -> str:
+    """How reports and logs name a reason."""
+    return f"{field}: {kind}" if field else kind

@@ -22,7 +22,7 @@ from zoopipe.hooks import (
     hook_name,
 )
 from zoopipe.stages.flow import Flow, row_text
-from zoopipe.validation.plan import clean_text, raised_reason
+from zoopipe.validation.reasons import clean_text, raised_reason
 
 DataKey = Literal["raw_data", "validated_data"]
 

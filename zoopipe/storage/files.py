@@ -106,6 +106,9 @@ def is_ascii_transparent(encoding: str) -> bool:
     Then newlines, quotes and delimiters can be found in the bytes, and a file can be cut. UTF-8 and
     the single-byte code pages are; UTF-16, Shift-JIS, GBK and the stateful encodings are not.
     """
+    if codecs.lookup(encoding).name.startswith("iso2022"):
+        # After an escape sequence, pairs of ASCII bytes are kanji.
+        return False
     ascii_bytes = bytes(range(128))
     try:
         if ascii_bytes.decode(encoding) != ascii_bytes.decode("ascii"):

@@ -1,20 +1,15 @@
-"""The column plan: what of a pydantic model can be proved over columns, compiled once.
-
-The model's *core schema* is what pydantic runs, so it is what the plan reads; annotations are never
-looked at. Reading is by white list: a key or a type that is not known to be harmless sends the whole
-model to pydantic, row by row.
-"""
+"""The column plan of a model, compiled once: rows that kernels prove stay columns, all other rows
+are given to pydantic, and what it makes of them is patched in."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ValidationError
-from pydantic_core import SchemaValidator
 
 from zoopipe.adapters.base import Reason
 from zoopipe.arrays import FALSE, mask_of, nulls, positions_of, repeat, text_array
@@ -28,16 +23,8 @@ from zoopipe.columns import (
     rows_of,
 )
 from zoopipe.errors import DeclarationError
-from zoopipe.validation.kernels import KERNELS, Kernel, NullableKernel
-
-_MODEL_KEYS = {"type", "cls", "schema", "custom_init", "root_model", "config", "ref", "metadata"}
-_FIELDS_KEYS = {"type", "fields", "model_name", "computed_fields"}
-# Names alone: rows are written by field name unless `serialize_by_alias`, which is no harmless config.
-_FIELD_KEYS = {"type", "schema", "metadata", "validation_alias", "serialization_alias"}
-_HARMLESS_CONFIG = {"title", "frozen"}
-_SCALAR_KEYS = {"type", "metadata", "microseconds_precision"}
-_OVERRIDABLE = ("model_validate", "model_dump", "model_dump_json", "__init__")
-_DEFAULT_TYPES = (str, int, float, bool, type(None))
+from zoopipe.validation.reasons import raised_reason, reasons_of
+from zoopipe.validation.schema import FieldPlan, default_cell, field_plans, is_overridden
 
 
 @dataclass(slots=True)
@@ -62,16 +49,6 @@ class Accepted:
     instances: list[BaseModel] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class _FieldPlan:
-    name: str
-    source: str
-    kernel: Kernel
-    validator: SchemaValidator
-    default: Any  # the value of a field whose column is missing
-    has_default: bool
-
-
 def compile_plan(model: type[BaseModel], nonfinite: NonFinite = "null") -> ModelPlan:
     """The plan for a model.
 
@@ -89,84 +66,7 @@ def compile_plan(model: type[BaseModel], nonfinite: NonFinite = "null") -> Model
             model.model_rebuild()
         except Exception as error:
             raise DeclarationError(f"{model.__name__} is not fully defined: {error}") from error
-    return ModelPlan(model, _field_plans(model), nonfinite)
-
-
-def _field_plans(model: type[BaseModel]) -> tuple[_FieldPlan, ...] | None:
-    """A plan a field, or None where some part of the model needs whole rows."""
-    if any(_is_overridden(model, name) for name in _OVERRIDABLE):
-        return None
-    schema: Mapping[str, Any] = model.__pydantic_core_schema__
-    if schema["type"] != "model" or not schema.keys() <= _MODEL_KEYS:
-        return None
-    config = {key: value for key, value in schema.get("config", {}).items() if value is not None}
-    if schema["custom_init"] or schema["root_model"] or not config.keys() <= _HARMLESS_CONFIG:
-        return None
-    fields: Mapping[str, Any] = schema["schema"]
-    if fields["type"] != "model-fields" or not fields.keys() <= _FIELDS_KEYS:
-        return None
-    if fields.get("computed_fields"):
-        return None
-    plans = [_field_plan(name, entry) for name, entry in fields["fields"].items()]
-    return tuple(plan for plan in plans if plan) if plans and all(plans) else None
-
-
-def _is_overridden(model: type[BaseModel], name: str) -> bool:
-    function = getattr(getattr(model, name), "__func__", getattr(model, name))
-    original = getattr(getattr(BaseModel, name), "__func__", getattr(BaseModel, name))
-    return function is not original
-
-
-def _field_plan(name: str, entry: Mapping[str, Any]) -> _FieldPlan | None:
-    if not entry.keys() <= _FIELD_KEYS or not _harmless_metadata(entry):
-        return None
-    source = entry.get("validation_alias", name)
-    schema: Mapping[str, Any] = entry["schema"]
-    default, has_default = None, False
-    if schema["type"] == "default":
-        if (
-            not schema.keys() <= {"type", "schema", "default", "metadata"}
-            or "default" not in schema
-        ):
-            return None
-        default, has_default = schema["default"], True
-        if type(default) not in _DEFAULT_TYPES:
-            return None
-        schema = schema["schema"]
-    full, nullable = schema, schema["type"] == "nullable"
-    if nullable:
-        if not schema.keys() <= {"type", "schema", "metadata"}:
-            return None
-        schema = schema["schema"]
-    kernel = KERNELS.get(schema["type"])
-    known = schema.keys() <= _SCALAR_KEYS and schema.get("microseconds_precision") in (
-        None,
-        "truncate",
-    )
-    if not isinstance(source, str) or kernel is None or not known or not _harmless_metadata(schema):
-        return None
-    if default is not None and not _default_fits(default, kernel):
-        return None
-    validator = SchemaValidator({"type": "list", "items_schema": dict(full)})
-    kernel = NullableKernel(kernel) if nullable else kernel
-    return _FieldPlan(name, source, kernel, validator, default, has_default)
-
-
-def _harmless_metadata(schema: Mapping[str, Any]) -> bool:
-    """Metadata only speaks of JSON schemas; anything that is not plainly that is not trusted."""
-    return all(key.startswith("pydantic_js") for key in schema.get("metadata") or {})
-
-
-def _default_cell(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return json_text(value)
-
-
-def _default_fits(value: Any, kernel: Kernel) -> bool:
-    """Defaults are not validated; one of another type than its field's has to go to pydantic."""
-    kinds = {None: str, "int": int, "float": float, "bool": bool}
-    return type(value) is kinds.get(kernel.logical) and _default_cell(value) != "null"
+    return ModelPlan(model, field_plans(model), nonfinite)
 
 
 class ModelPlan:
@@ -181,7 +81,7 @@ class ModelPlan:
     def __init__(
         self,
         model: type[BaseModel],
-        fields: tuple[_FieldPlan, ...] | None,
+        fields: tuple[FieldPlan, ...] | None,
         nonfinite: NonFinite,
     ) -> None:
         self.model = model
@@ -195,7 +95,7 @@ class ModelPlan:
                 for plan in self._fields
             ]
         )
-        own_dump = any(_is_overridden(model, name) for name in ("model_dump", "model_dump_json"))
+        own_dump = any(is_overridden(model, name) for name in ("model_dump", "model_dump_json"))
         self._plain_dump = nonfinite == "null" and not own_dump
 
     def columns(self, batch: pa.RecordBatch, rows: Sequence[Any] | None = None) -> Accepted:
@@ -278,7 +178,7 @@ class ModelPlan:
         for plan in self._fields:
             if plan.source not in batch.schema.names:
                 length = batch.num_rows
-                text = _default_cell(plan.default)
+                text = default_cell(plan.default)
                 cells.append(nulls(length) if text is None else repeat(text, length))
                 continue
             proof = plan.kernel.prove(batch.column(plan.source))
@@ -397,26 +297,3 @@ def _kept_if_refused(accepted: Accepted) -> Accepted:
     if not accepted.refused:
         accepted.kept = None
     return accepted
-
-
-def reasons_of(error: ValidationError) -> list[Reason]:
-    """pydantic's own errors, without the values that caused them."""
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    return [
-        {
-            "loc": [clean_text(part) if isinstance(part, str) else part for part in item["loc"]],
-            "type": item["type"],
-            "msg": clean_text(item["msg"]),
-        }
-        for item in found
-    ]
-
-
-def raised_reason(error: BaseException, kind: str) -> Reason:
-    """A reason for an exception that user code raised on a row."""
-    return {"loc": [], "type": kind, "msg": clean_text(f"{type(error).__name__}: {error}")}
-
-
-def clean_text(text: str) -> str:
-    """Text that UTF-8 holds: a lone surrogate, which JSON can smuggle in, becomes its escape."""
-    return text.encode("utf-8", "backslashreplace").decode()

@@ -10,6 +10,7 @@ import json
 import os
 import pickle
 import random
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +202,7 @@ def test_skip_and_limit_hold_for_the_whole_input_when_it_is_sharded(
 ) -> None:
     monkeypatch.setattr(csv_adapter, "BLOCK_BYTES", 16)
     paths = [
-        file(tmp_path, b"n,t\n0,x\n1,y\n\n2\n3,\"a\nb\"\n", "1.csv"),
+        file(tmp_path, b'n,t\n0,x\n1,y\n\n2\n3,"a\nb"\n', "1.csv"),
         file(tmp_path, b"n,t\n", "2.csv"),
         file(tmp_path, b"n,t\r\n" + b"".join(b'%d,"q"\r\n' % n for n in range(4, 20)), "3.csv"),
     ]
@@ -219,7 +220,7 @@ def test_byte_ranges_partition_a_file_when_they_touch(tmp_path: Path, shards: in
     for _ in range(10):
         bounds = [0, *sorted(rng.sample(range(1, len(data) + 9), 3)), None]
         found = []
-        for start, end in zip(bounds, bounds[1:], strict=False):
+        for start, end in pairwise(bounds):
             adapter = CSVInputAdapter(path, start_byte=start, end_byte=end)
             found += [int(row["n"]) for row in read(adapter, tmp_path, shards)[0]]
         assert found == list(range(50))
@@ -256,6 +257,17 @@ def test_null_values_are_none_when_cells_equal_them(tmp_path: Path, tail: bytes)
     ]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "UTF8"])
+@pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
+def test_quotes_are_read_when_the_encoding_has_a_bom(
+    tmp_path: Path, encoding: str, bom: bytes
+) -> None:
+    path = file(tmp_path, bom + b'"a","b"\n"1","2"\n"3,","4\n"\n')
+    for shards in (1, 3):
+        rows, _ = read(CSVInputAdapter(path, encoding=encoding), tmp_path, shards)
+        assert rows == [{"a": "1", "b": "2"}, {"a": "3,", "b": "4\n"}]
+
+
 def test_bom_is_kept_when_it_is_not_at_the_start_of_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,7 +287,7 @@ def test_field_is_whole_when_it_is_longer_than_csv_allows(tmp_path: Path, quoted
 
 
 def test_record_is_whole_when_it_is_longer_than_a_block(tmp_path: Path) -> None:
-    text = "line, of a \"quoted\" field\n" * 100_000
+    text = 'line, of a "quoted" field\n' * 100_000
     buffer = io.StringIO()
     csv.writer(buffer).writerows([["a", "b"], [text, "1"], ["2", "3"]])
     path = file(tmp_path, buffer.getvalue().encode())
@@ -311,14 +323,32 @@ def test_reject_says_where_and_why_when_a_record_does_not_parse(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     "encoding",
-    "latin-1 cp1252 utf-8 utf-8-sig utf-16 utf-16-le utf-32 shift_jis gbk euc_jp cp037".split(),
+    [
+        "latin-1",
+        "cp1252",
+        "utf-8",
+        "utf-8-sig",
+        "utf-16",
+        "utf-16-le",
+        "utf-32",
+        "shift_jis",
+        "gbk",
+        "euc_jp",
+        "cp037",
+        "iso2022_jp",
+    ],
 )
 @pytest.mark.parametrize("shards", [1, 3])
 def test_text_is_that_of_the_codec_when_an_encoding_is_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, shards: int
 ) -> None:
     monkeypatch.setattr(csv_adapter, "BLOCK_BYTES", 64)
-    letters = {"shift_jis": "表ソ能,日", "gbk": "中,文|乂", "euc_jp": "日本,語"}.get(encoding, "é,ü")
+    letters = {
+        "shift_jis": "表ソ能,日",
+        "gbk": "中,文|乂",
+        "euc_jp": "日本,語",
+        "iso2022_jp": "日本,語",
+    }.get(encoding, "é,ü")
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(["näme" if letters == "é,ü" else letters[:1], "b"])
@@ -331,21 +361,21 @@ def test_text_is_that_of_the_codec_when_an_encoding_is_given(
 
 
 @pytest.mark.parametrize(
-    ("encoding", "bad"),
+    ("encoding", "bad", "text"),
     [
-        ("utf-8", b"\xc3("),
-        ("ascii", b"\xe9"),
-        ("cp1252", b"\x81"),
-        ("shift_jis", b"\x81 "),
-        ("gbk", b"\xff"),
-        ("euc_jp", b"\x8f "),
-        ("utf-16-le", b"\x00\xd8x\x00"),
-        ("utf-16-be", b"\xdc\x00"),
-        ("utf-32-le", b"\xff\xff\xff\x7f"),
+        ("utf-8", b"\xc3(", r"\xc3(,3"),
+        ("ascii", b"\xe9", r"\xe9,3"),
+        ("cp1252", b"\x81", r"\x81,3"),
+        ("shift_jis", b"\x81 ", r"\x81 ,3"),
+        ("gbk", b"\xff", r"\xff,3"),
+        ("euc_jp", b"\x8f ", r"\x8f ,3"),
+        ("utf-16-le", b"\x00\xd8x\x00", r"\x00\xd8x,3"),
+        ("utf-16-be", b"\xdc\x00", r"\xdc\x00,3"),
+        ("utf-32-le", b"\xff\xff\xff\x7f", r"\xff\xff\xff\x7f,3"),
     ],
 )
 def test_one_record_is_rejected_when_its_bytes_do_not_decode(
-    tmp_path: Path, encoding: str, bad: bytes
+    tmp_path: Path, encoding: str, bad: bytes, text: str
 ) -> None:
     before, after = (text.encode(encoding) for text in ("a,b\n1,2\n", ",3\n4,5\n"))
     path = file(tmp_path, before + bad + after)
@@ -353,6 +383,7 @@ def test_one_record_is_rejected_when_its_bytes_do_not_decode(
     assert [row["a"] for row in rows] == ["1", "4"]
     assert [(r["_row"], r["_errors"][0]["type"]) for r in rejects] == [(2, "csv_encoding")]
     assert [r["_errors"][0]["loc"] for r in rejects] == [["a"]]
+    assert rejects[0]["_text"] == text
 
 
 # Compression

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import pickle
+import signal
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from zoopipe import DeclarationError
+from zoopipe.adapters import csv_records
 from zoopipe.adapters.csv_records import Dialect, guess_start, is_plain, plain_cut, read_records
 
 COMMA = Dialect(",", '"', "utf-8")
@@ -122,6 +125,16 @@ def test_field_limit_is_as_before_when_long_fields_were_read_in_threads() -> Non
         found = list(pool.map(lambda _: read_records(data, COMMA, None, True).rows, range(16)))
     assert all(rows == [['x"' + "y" * 300_000]] for rows in found)
     assert csv.field_size_limit() == before
+
+
+def test_records_are_read_in_a_fork_when_it_was_made_while_another_thread_read() -> None:
+    with csv_records._long_fields():
+        worker = os.fork()
+        if worker == 0:
+            signal.alarm(10)
+            os._exit(len(read_records(b"a,b\n", COMMA, None, True).rows))
+    _, status = os.waitpid(worker, 0)
+    assert os.waitstatus_to_exitcode(status) == 1
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from sharded import run_sharded
 
 import zoopipe.adapters.json as json_adapter
@@ -29,6 +29,10 @@ from zoopipe import (
 
 class Model(BaseModel):
     a: int
+
+
+class Strict(Model):
+    model_config = ConfigDict(extra="forbid")
 
 
 @pytest.fixture(autouse=True)
@@ -334,7 +338,7 @@ def test_reject_keeps_its_own_keys_when_they_are_named_like_ours(tmp_path: Path)
 
 
 @pytest.mark.parametrize("record", [r'{"a": "\ud800"}', r'{"\udfff": [{"\ud800": 1}]}'])
-@pytest.mark.parametrize("model", [None, Model])
+@pytest.mark.parametrize("model", [None, Model, Strict])
 def test_reject_keeps_the_text_when_unicode_cannot_hold_its_record(
     tmp_path: Path, record: str, model: type[BaseModel] | None
 ) -> None:

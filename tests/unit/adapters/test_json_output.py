@@ -159,7 +159,9 @@ def test_values_keep_their_type_when_a_model_gives_it(tmp_path: Path) -> None:
     source = tmp_path / "in.csv"
     source.write_text("n,s,f,ok\n1,x,1,yes\n 2 ,,1e16,0\nx,,,\n")
     out, err = tmp_path / "out.jsonl", tmp_path / "err.json"
-    run_sharded(Pipe(CSVInputAdapter(source), JSONOutputAdapter(out), JSONOutputAdapter(err), Row), 1)
+    run_sharded(
+        Pipe(CSVInputAdapter(source), JSONOutputAdapter(out), JSONOutputAdapter(err), Row), 1
+    )
     expected = [Row(n=1, s="x", f=1, ok=True), Row(n=2, s="", f=1e16, ok=False)]
     assert out.read_text().splitlines() == [row.model_dump_json() for row in expected]
     (reject,) = json.loads(err.read_bytes())

@@ -1,0 +1,30 @@
+"""Why a row was refused, in pydantic's own shape, and without the values that caused it."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+from zoopipe.adapters.base import Reason
+
+
+def reasons_of(error: ValidationError) -> list[Reason]:
+    """pydantic's own errors, without the values that caused them."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return [
+        {
+            "loc": [clean_text(part) if isinstance(part, str) else part for part in item["loc"]],
+            "type": item["type"],
+            "msg": clean_text(item["msg"]),
+        }
+        for item in found
+    ]
+
+
+def raised_reason(error: BaseException, kind: str) -> Reason:
+    """A reason for an exception that user code raised on a row."""
+    return {"loc": [], "type": kind, "msg": clean_text(f"{type(error).__name__}: {error}")}
+
+
+def clean_text(text: str) -> str:
+    """Text that UTF-8 holds: a lone surrogate, which JSON can smuggle in, becomes its escape."""
+    return text.encode("utf-8", "backslashreplace").decode()
