@@ -9,10 +9,16 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta
 from itertools import accumulate
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+_EPOCH_DAY = date(1970, 1, 1)
+_EPOCH = datetime(1970, 1, 1)
+_TICK = timedelta(microseconds=1)
 
 
 def _validity(flags: Sequence[bool]) -> pa.Buffer | None:
@@ -61,6 +67,35 @@ def int64_array(values: Sequence[int | None]) -> pa.Int64Array:
     data = array("q", [0 if value is None else value for value in values])
     validity = _validity([value is not None for value in values])
     return pa.Array.from_buffers(pa.int64(), len(data), [validity, pa.py_buffer(data.tobytes())])
+
+
+def typed_array(values: Sequence[Any], kind: type) -> pa.Array | None:
+    """An array of the values of one Python type, None as null; None where Arrow has no exact type.
+
+    `int`, `float`, `bool`, `date` and naive `datetime` become `int64`, `double`, `bool`, `date32` and
+    `timestamp[us]`; integers beyond 64 bits and datetimes with an offset have none.
+    """
+    valid = [value is not None for value in values]
+    if kind is bool:
+        data = _bitmap([bool(value) for value in values])
+        return pa.Array.from_buffers(pa.bool_(), len(values), [_validity(valid), data])
+    if kind is float:
+        floats = array("d", [0.0 if value is None else value for value in values])
+        buffers = [_validity(valid), pa.py_buffer(floats.tobytes())]
+        return pa.Array.from_buffers(pa.float64(), len(values), buffers)
+    try:
+        if kind is int:
+            return int64_array(values)
+        if kind is date:
+            days = [None if value is None else (value - _EPOCH_DAY).days for value in values]
+            return int64_array(days).cast(pa.int32()).view(pa.date32())
+        if kind is datetime:
+            # A datetime with an offset does not subtract from one without.
+            since = [None if value is None else (value - _EPOCH) // _TICK for value in values]
+            return int64_array(since).view(pa.timestamp("us"))
+    except (OverflowError, TypeError):
+        return None
+    return None
 
 
 def int64_scalar(value: int) -> pa.Int64Scalar:

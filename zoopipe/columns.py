@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic_core import to_json
 
-from zoopipe.arrays import text_array, text_bytes, text_scalar
+from zoopipe.arrays import text_array, text_bytes, text_scalar, typed_array
 
 Encoding = Literal["plain", "json", "bare", "record"]
 NonFinite = Literal["null", "constants"]
@@ -280,11 +280,8 @@ def from_values(name: str, values: Sequence[Any]) -> tuple[pa.Array, pa.Field]:
     kinds = {type(value) for value in values if value is not None}
     if kinds <= {str}:
         return text_array(values), pa.field(name, pa.string())
-    if len(kinds) == 1 and kinds <= {int, float, bool}:
-        try:
-            column = pa.array(values)
-        except (pa.ArrowInvalid, OverflowError):
-            pass
-        else:
+    if len(kinds) == 1:
+        column = typed_array(values, kinds.pop())
+        if column is not None:
             return column, pa.field(name, column.type)
     return json_texts(values), encoded_field(name, "json")

@@ -526,11 +526,24 @@ def test_log_has_counts_and_no_values_when_there_is_no_error_output(tmp_path, ca
     pipe = items_pipe(tmp_path / "in.csv", tmp_path / "out.jsonl")
     with caplog.at_level(logging.DEBUG, "zoopipe"):
         PipeManager([pipe]).run()
-    (message,) = caplog.messages
-    assert "rejected 3 rows" in message
-    assert "id: int_parsing (2)" in message
-    assert "csv_width (1)" in message
-    assert "secret" not in message
+    *rows, counts = caplog.messages
+    source = tmp_path / "in.csv"
+    assert rows == [
+        f"pipe 0 rejected row 2 of {source} (validate): id: int_parsing",
+        f"pipe 0 rejected row 3 of {source} (validate): id: int_parsing",
+        f"pipe 0 rejected row 4 of {source} (parse): csv_width",
+    ]
+    assert "3 rows" in counts and "id: int_parsing (2)" in counts and "csv_width (1)" in counts
+
+
+def test_log_names_the_first_rows_of_the_whole_input_when_it_is_cut(tmp_path, caplog):
+    lines = [f"{'x' if number % 10 == 9 else number},a" for number in range(1, 3001)]
+    (tmp_path / "in.csv").write_text("id,name\n" + "\n".join(lines) + "\n")
+    pipe = items_pipe(tmp_path / "in.csv", tmp_path / "out.jsonl")
+    with caplog.at_level(logging.WARNING, "zoopipe"):
+        PipeManager.parallelize_pipe(pipe, workers=3).run()
+    *rows, _ = caplog.messages
+    assert [int(message.split("row ")[1].split()[0]) for message in rows] == [9, 19, 29, 39, 49]
 
 
 def test_log_has_no_values_when_a_hook_raises(tmp_path, caplog):

@@ -198,6 +198,10 @@ class OutputAdapter(ABC):
             DeclarationError: the columns are not known, and the format needs them.
         """
 
+    def lacks(self, columns: Sequence[str]) -> list[str]:
+        """Those of `columns` that the output has no place for, so that rows with them are refused."""
+        return []
+
     @abstractmethod
     def open_part(self, path: Path, columns: tuple[str, ...] | None, leads: bool) -> PartWriter:
         """A writer of one part; `leads` where the part begins a published file."""

@@ -21,8 +21,8 @@ from zoopipe.adapters.base import (
     Shard,
     Unparsed,
 )
-from zoopipe.adapters.csv import check_counts
 from zoopipe.adapters.cutting import cut_files
+from zoopipe.adapters.options import check_counts
 from zoopipe.adapters.text import Encoder, Framing, TextOutputAdapter
 from zoopipe.arrays import text_array, text_bytes, text_scalar
 from zoopipe.columns import concat, is_record_batch, json_cells, record_batch

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from zoopipe.adapters.base import OutputAdapter, Part
 from zoopipe.columns import is_record_batch, rows_of
+from zoopipe.errors import OutputError
 from zoopipe.runtime.piperun import PipeRun
 from zoopipe.runtime.task import Task
 from zoopipe.stages.rejects import META_NAMES, renumbered
@@ -75,6 +76,9 @@ def _write_rejects(
         for task, before in group:
             for batch in _staged(task):
                 encoded = writer.encode(renumbered(batch, before))
+                if encoded.refused:
+                    message = encoded.refused[0][1]["msg"]
+                    raise OutputError(f"a rejected row cannot be written: {message}")
                 writer.write(encoded)
                 rows += encoded.rows
         writer.close()

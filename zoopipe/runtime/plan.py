@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from zoopipe.adapters.base import InputPlan, OutputAdapter
-from zoopipe.errors import OutputError
+from zoopipe.errors import DeclarationError, OutputError
 from zoopipe.hooks import BaseHook
-from zoopipe.stages.rejects import reject_columns
+from zoopipe.stages.rejects import META_NAMES, reject_columns
 from zoopipe.storage.staging import Staging, resolve_target
 from zoopipe.validation import compile_plan
 
@@ -97,8 +97,7 @@ def _plan_pipe(index: int, pipe: Pipe, shards: int, merge: bool, run_id: str) ->
     reject_staging = None
     if pipe.error_output_adapter is not None:
         reject_staging = Staging(target_of(pipe.error_output_adapter), run_id)
-    # Refuses an output that has no columns before any row is read.
-    has_hooks = any(isinstance(hook, BaseHook) for hook in pipe.hooks)
+    has_entries = any(isinstance(hook, BaseHook) for hook in pipe.hooks)
     planned = PlannedPipe(
         index=index,
         pipe=pipe,
@@ -108,11 +107,12 @@ def _plan_pipe(index: int, pipe: Pipe, shards: int, merge: bool, run_id: str) ->
         staging=staging,
         reject_staging=reject_staging,
         merge=merge,
-        counted=has_hooks and len(plan.shards) > 1,
+        counted=has_entries and len(plan.shards) > 1,
     )
     try:
         staging.create()
         pipe.output_adapter.check(columns)
+        _check_columns(planned)
         if reject_staging is not None:
             if reject_staging.target == staging.target:
                 raise OutputError(f"output and error output are both {staging.target}")
@@ -121,3 +121,24 @@ def _plan_pipe(index: int, pipe: Pipe, shards: int, merge: bool, run_id: str) ->
         planned.remove_staging()
         raise
     return planned
+
+
+def _check_columns(planned: PlannedPipe) -> None:
+    """Refuses outputs that have no place for a column that every row has.
+
+    Raises:
+        DeclarationError: naming the output and the columns.
+    """
+    pipe = planned.pipe
+    wanted: list[tuple[OutputAdapter, Sequence[str]]] = []
+    if pipe.error_output_adapter is not None:
+        names = META_NAMES if planned.reject_columns is None else planned.reject_columns
+        wanted.append((pipe.error_output_adapter, names))
+    if not pipe.hooks and (pipe.schema_model is not None or planned.input.columns is not None):
+        wanted.append((pipe.output_adapter, planned.output_columns or ()))
+    for adapter, columns in wanted:
+        missing = adapter.lacks(columns)
+        if missing:
+            raise DeclarationError(
+                f"{adapter.output} has no place for {', '.join(missing)}: name them in fieldnames="
+            )
