@@ -279,7 +279,7 @@ class _LineOffsets(Sequence[int]):
 def line_offsets(data: bytes, records: int) -> Sequence[int]:
     """Where the records of text without quotes begin; `records` says how many there are."""
     terminated = data.endswith(b"\n")
-    if data.count(b"\r") == data.count(b"\r\n"):
+    if b"\r" not in data or data.count(b"\r") == data.count(b"\r\n"):
         lines = pc.split_pattern(_as_array(data), pattern="\n").values
         if len(lines) - terminated == records:
             return _LineOffsets(lines)
