@@ -6,7 +6,7 @@ WORKERS ?= $(shell nproc)
 ROWS ?= 500000
 REPEATS ?= 5
 
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test lint format bench peers clean
 
 help:
 	@echo "make demo    run the main job on 336,776 real rows, on all cores"
@@ -39,6 +39,10 @@ format: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks --rows $(ROWS) --repeats $(REPEATS)
+
+# The environments of contenders that cannot share ours; without them their tests are skipped.
+peers: $(VENV)/.installed
+	$(BIN)/python -c 'from benchmarks.environments import contenders, install; [install(name) for name in contenders()]'
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis zoopipe-demo benchmarks/.envs
