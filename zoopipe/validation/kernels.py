@@ -7,7 +7,7 @@ a kernel may be as timid as it likes, and must never be wrong.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -207,6 +207,57 @@ def _no_nulls(mask: pa.BooleanArray) -> pa.BooleanArray:
     return pc.fill_null(mask, FALSE) if mask.null_count else mask
 
 
+class UUIDKernel:
+    """The form with hyphens, in lower case: it is the text that a UUID is written as."""
+
+    encoding: Encoding = "bare"
+    logical: str | None = None
+    _PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+
+    def prove(self, column: pa.StringArray) -> Proof:
+        return _matching(column, self._PATTERN)
+
+
+class DecimalKernel:
+    """Plain decimals: Python writes them as they stand, save tiny ones, which it writes with an
+    exponent (so that no more than six places are taken) and those with a sign of zero."""
+
+    encoding: Encoding = "bare"
+    logical: str | None = None
+    _MOST_WHOLE, _MOST_PLACES = 9, 6
+
+    def __init__(self, max_digits: int | None = None, decimal_places: int | None = None) -> None:
+        places = self._MOST_PLACES if decimal_places is None else decimal_places
+        if max_digits is not None and decimal_places is None:
+            places = min(places, max_digits - 1)
+        # The two parts are bounded so that together they never have too many digits.
+        whole = (
+            self._MOST_WHOLE if max_digits is None else min(max_digits - places, self._MOST_WHOLE)
+        )
+        if whole < 1:
+            raise ValueError("no digit is left before the point")
+        places = min(places, self._MOST_PLACES)
+        fraction = rf"(?:\.[0-9]{{1,{places}}})?" if places else ""
+        self._pattern = rf"^(?:0{fraction}|-?[1-9][0-9]{{0,{whole - 1}}}{fraction})$"
+
+    def prove(self, column: pa.StringArray) -> Proof:
+        return _matching(column, self._pattern)
+
+
+class ChoiceKernel:
+    """One of some strings: `Literal` of strings, enums with strings for values."""
+
+    encoding: Encoding = "plain"
+    logical: str | None = None
+
+    def __init__(self, choices: Sequence[str]) -> None:
+        self._choices = text_array(list(choices))
+
+    def prove(self, column: pa.StringArray) -> Proof:
+        found = pc.is_in(column, value_set=self._choices)
+        return Proof(column, None if found.true_count == len(column) else found)
+
+
 class NullableKernel:
     """`Optional[...]`: a null is proved to be None, all else is the inner kernel's."""
 
@@ -224,7 +275,7 @@ class NullableKernel:
         return Proof(proof.cells, None if proved.true_count == len(column) else proved)
 
 
-#: The kernels, by the type of a pydantic core schema that has no constraint.
+#: The kernels of types without constraints, by the type of the core schema.
 KERNELS: Mapping[str, Kernel] = {
     "str": StrKernel(),
     "int": IntKernel(),
@@ -232,4 +283,5 @@ KERNELS: Mapping[str, Kernel] = {
     "bool": BoolKernel(),
     "date": DateKernel(),
     "datetime": DateTimeKernel(),
+    "uuid": UUIDKernel(),
 }

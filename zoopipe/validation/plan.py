@@ -24,7 +24,7 @@ from zoopipe.columns import (
 )
 from zoopipe.errors import DeclarationError
 from zoopipe.validation.reasons import raised_reason, reasons_of
-from zoopipe.validation.schema import FieldPlan, default_cell, field_plans, is_overridden
+from zoopipe.validation.schema import Reading, default_cell, is_overridden, read_model
 
 
 @dataclass(slots=True)
@@ -49,6 +49,15 @@ class Accepted:
     instances: list[BaseModel] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class FieldExplanation:
+    """How a field is checked: in `columns`, or in `whole rows` by pydantic; and why."""
+
+    name: str
+    how: str
+    why: str
+
+
 def compile_plan(model: type[BaseModel], nonfinite: NonFinite = "null") -> ModelPlan:
     """The plan for a model.
 
@@ -66,7 +75,7 @@ def compile_plan(model: type[BaseModel], nonfinite: NonFinite = "null") -> Model
             model.model_rebuild()
         except Exception as error:
             raise DeclarationError(f"{model.__name__} is not fully defined: {error}") from error
-    return ModelPlan(model, field_plans(model), nonfinite)
+    return ModelPlan(model, read_model(model), nonfinite)
 
 
 class ModelPlan:
@@ -81,13 +90,15 @@ class ModelPlan:
     def __init__(
         self,
         model: type[BaseModel],
-        fields: tuple[FieldPlan, ...] | None,
+        reading: Reading,
         nonfinite: NonFinite,
     ) -> None:
         self.model = model
         self.names = tuple(model.model_fields) + tuple(model.model_computed_fields)
-        self.columnar = fields is not None
-        self._fields = fields or ()
+        self.columnar = bool(reading.fields)
+        self._reading = reading
+        self._fields = reading.fields
+        self._sources = frozenset(plan.source for plan in reading.fields)
         self._nonfinite: NonFinite = nonfinite
         self._schema = pa.schema(
             [
@@ -97,6 +108,23 @@ class ModelPlan:
         )
         own_dump = any(is_overridden(model, name) for name in ("model_dump", "model_dump_json"))
         self._plain_dump = nonfinite == "null" and not own_dump
+
+    def explain(self) -> list[FieldExplanation]:
+        """How each field is checked, and why."""
+        obstacles = self._reading.obstacles
+        found = []
+        for name in self.names:
+            own, model_wide = obstacles.get(name), obstacles.get("")
+            if own or model_wide:
+                found.append(
+                    FieldExplanation(name, "whole rows", own or f"the model: {model_wide}")
+                )
+            elif obstacles:
+                others = ", ".join(obstacles)
+                found.append(FieldExplanation(name, "whole rows", f"another field: {others}"))
+            else:
+                found.append(FieldExplanation(name, "columns", "proved, else deferred to pydantic"))
+        return found
 
     def columns(self, batch: pa.RecordBatch, rows: Sequence[Any] | None = None) -> Accepted:
         """The batch's rows, validated, as a batch of the model's columns.
@@ -162,6 +190,8 @@ class ModelPlan:
         if not self.columnar or is_record_batch(batch.schema):
             return False
         names = set(batch.schema.names)
+        if self._reading.forbids_extra and not names <= self._sources:
+            return False
         for plan in self._fields:
             if plan.source not in names:
                 if not plan.has_default:

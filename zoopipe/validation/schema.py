@@ -2,7 +2,7 @@
 
 The core schema is what pydantic runs, so it is what is read; annotations are never looked at. Reading
 is by white list: a key or a type that is not known to be harmless sends the whole model to pydantic,
-row by row.
+row by row, and the reading says which.
 """
 
 from __future__ import annotations
@@ -15,16 +15,57 @@ from pydantic import BaseModel
 from pydantic_core import SchemaValidator
 
 from zoopipe.columns import json_text
-from zoopipe.validation.kernels import KERNELS, Kernel, NullableKernel
+from zoopipe.validation.constraints import BoundsKernel, TextKernel, bounds_of, is_plain_pattern
+from zoopipe.validation.kernels import (
+    KERNELS,
+    ChoiceKernel,
+    DecimalKernel,
+    Kernel,
+    NullableKernel,
+)
+
+Schema = Mapping[str, Any]
 
 _MODEL_KEYS = {"type", "cls", "schema", "custom_init", "root_model", "config", "ref", "metadata"}
 _FIELDS_KEYS = {"type", "fields", "model_name", "computed_fields"}
 # Names alone: rows are written by field name unless `serialize_by_alias`, which is no harmless config.
 _FIELD_KEYS = {"type", "schema", "metadata", "validation_alias", "serialization_alias"}
-_HARMLESS_CONFIG = {"title", "frozen"}
-_SCALAR_KEYS = {"type", "metadata", "microseconds_precision"}
+# What a column that is there does not ask for; a missing one is filled only from plain defaults.
+_DEFAULT_KEYS = {
+    "type",
+    "schema",
+    "default",
+    "default_factory",
+    "default_factory_takes_data",
+    "validate_default",
+    "copy_default",
+    "metadata",
+}
+# Settings that change nothing for text that is proved: what they are about goes to pydantic.
+_HARMLESS_CONFIG = {
+    "title",
+    "frozen",
+    "from_attributes",
+    "loc_by_alias",
+    "hide_input_in_errors",
+    "coerce_numbers_to_str",
+    "allow_inf_nan",
+}
+_TEXT_CONFIG = {
+    "str_strip_whitespace": "strip_whitespace",
+    "str_to_lower": "to_lower",
+    "str_to_upper": "to_upper",
+    "str_min_length": "min_length",
+    "str_max_length": "max_length",
+}
+_COMMON_KEYS = {"type", "metadata", "ref"}
+_NUMBER_KEYS = _COMMON_KEYS | {"gt", "ge", "lt", "le", "multiple_of"}
 _OVERRIDABLE = ("model_validate", "model_dump", "model_dump_json", "__init__")
 _DEFAULT_TYPES = (str, int, float, bool, type(None))
+
+
+class Unprovable(Exception):
+    """Columns cannot prove a part of a model; the message says which, for people."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +78,8 @@ class FieldPlan:
         kernel: what proves its values.
         validator: pydantic's validator of a list of its values.
         default: its value where the column is missing.
-        has_default: whether there is one; without, a missing column sends every row to pydantic.
+        has_default: whether there is one that is known here; without, a missing column sends every
+            row to pydantic.
     """
 
     name: str
@@ -48,23 +90,74 @@ class FieldPlan:
     has_default: bool
 
 
-def field_plans(model: type[BaseModel]) -> tuple[FieldPlan, ...] | None:
-    """How each field of a model is proved, or None where some part of the model needs whole rows."""
-    if any(is_overridden(model, name) for name in _OVERRIDABLE):
-        return None
-    schema: Mapping[str, Any] = model.__pydantic_core_schema__
-    if schema["type"] != "model" or not schema.keys() <= _MODEL_KEYS:
-        return None
+@dataclass(frozen=True)
+class Reading:
+    """What was read of a model.
+
+    Attributes:
+        fields: a plan a field; empty where the model needs whole rows.
+        forbids_extra: whether columns that are no field refuse the row.
+        obstacles: for each field that cannot be proved the reason; under an empty name what is
+            true of the whole model.
+    """
+
+    fields: tuple[FieldPlan, ...]
+    forbids_extra: bool
+    obstacles: Mapping[str, str]
+
+
+def read_model(model: type[BaseModel]) -> Reading:
+    """How each field of a model is proved, or why some part of it needs whole rows."""
+    obstacles: dict[str, str] = {}
+    plans: list[FieldPlan] = []
+    try:
+        fields, config = _fields_of(model)
+    except Unprovable as reason:
+        return Reading((), False, {"": str(reason)})
+    for name, entry in fields.items():
+        try:
+            plans.append(_field_plan(name, entry, config))
+        except Unprovable as reason:
+            obstacles[name] = str(reason)
+    if not fields:
+        obstacles[""] = "it has no fields"
+    forbids = config.get("extra_fields_behavior") == "forbid"
+    return Reading(() if obstacles else tuple(plans), forbids, obstacles)
+
+
+def _fields_of(model: type[BaseModel]) -> tuple[Mapping[str, Schema], Schema]:
+    """The schemas of a model's fields, and its settings, where nothing stands around them."""
+    for name in _OVERRIDABLE:
+        if is_overridden(model, name):
+            raise Unprovable(f"it has its own {name}")
+    schema: Schema = model.__pydantic_core_schema__
+    if schema["type"] != "model":
+        raise Unprovable(f"its schema is of type {schema['type']}")
+    if schema["custom_init"] or schema["root_model"]:
+        raise Unprovable("it is a RootModel" if schema["root_model"] else "it has its own __init__")
+    _check_keys(schema, _MODEL_KEYS)
     config = {key: value for key, value in schema.get("config", {}).items() if value is not None}
-    if schema["custom_init"] or schema["root_model"] or not config.keys() <= _HARMLESS_CONFIG:
-        return None
-    fields: Mapping[str, Any] = schema["schema"]
-    if fields["type"] != "model-fields" or not fields.keys() <= _FIELDS_KEYS:
-        return None
+    extra = config.get("extra_fields_behavior", "ignore")
+    if extra == "allow":
+        raise Unprovable("extra='allow'")
+    for key in config.keys() - _HARMLESS_CONFIG - _TEXT_CONFIG.keys() - {"extra_fields_behavior"}:
+        raise Unprovable(f"its setting {key}")
+    fields: Schema = schema["schema"]
+    if fields["type"] != "model-fields":
+        raise Unprovable(f"a {fields['type']} around its fields")
+    _check_keys(fields, _FIELDS_KEYS)
     if fields.get("computed_fields"):
-        return None
-    plans = [_field_plan(name, entry) for name, entry in fields["fields"].items()]
-    return tuple(plan for plan in plans if plan) if plans and all(plans) else None
+        raise Unprovable("it has computed fields")
+    return fields["fields"], config
+
+
+def _check_keys(schema: Schema, known: set[str]) -> None:
+    for key in schema.keys() - known:
+        raise Unprovable(f"{key} of {schema['type']}")
+    # Metadata only speaks of JSON schemas; anything that is not plainly that is not trusted.
+    for key in schema.get("metadata") or {}:
+        if not key.startswith("pydantic_js"):
+            raise Unprovable(f"metadata {key}")
 
 
 def is_overridden(model: type[BaseModel], name: str) -> bool:
@@ -74,44 +167,132 @@ def is_overridden(model: type[BaseModel], name: str) -> bool:
     return function is not original
 
 
-def _field_plan(name: str, entry: Mapping[str, Any]) -> FieldPlan | None:
-    if not entry.keys() <= _FIELD_KEYS or not _harmless_metadata(entry):
-        return None
+def _field_plan(name: str, entry: Schema, config: Schema) -> FieldPlan:
+    _check_keys(entry, _FIELD_KEYS)
     source = entry.get("validation_alias", name)
-    schema: Mapping[str, Any] = entry["schema"]
+    if not isinstance(source, str):
+        raise Unprovable("an alias with choices or a path")
+    schema: Schema = entry["schema"]
     default, has_default = None, False
     if schema["type"] == "default":
-        if (
-            not schema.keys() <= {"type", "schema", "default", "metadata"}
-            or "default" not in schema
-        ):
-            return None
-        default, has_default = schema["default"], True
-        if type(default) not in _DEFAULT_TYPES:
-            return None
+        _check_keys(schema, _DEFAULT_KEYS)
+        default, has_default = schema.get("default"), "default" in schema
+        has_default = has_default and not schema.get("validate_default")
         schema = schema["schema"]
-    full, nullable = schema, schema["type"] == "nullable"
-    if nullable:
-        if not schema.keys() <= {"type", "schema", "metadata"}:
-            return None
-        schema = schema["schema"]
-    kernel = KERNELS.get(schema["type"])
-    known = schema.keys() <= _SCALAR_KEYS and schema.get("microseconds_precision") in (
-        None,
-        "truncate",
-    )
-    if not isinstance(source, str) or kernel is None or not known or not _harmless_metadata(schema):
-        return None
-    if default is not None and not _default_fits(default, kernel):
-        return None
-    validator = SchemaValidator({"type": "list", "items_schema": dict(full)})
-    kernel = NullableKernel(kernel) if nullable else kernel
+    kernel = kernel_for(schema, config)
+    if has_default and not _default_fits(default, kernel):
+        default, has_default = None, False
+    validator = SchemaValidator({"type": "list", "items_schema": dict(schema)}, dict(config))  # type: ignore[arg-type]
     return FieldPlan(name, source, kernel, validator, default, has_default)
 
 
-def _harmless_metadata(schema: Mapping[str, Any]) -> bool:
-    """Metadata only speaks of JSON schemas; anything that is not plainly that is not trusted."""
-    return all(key.startswith("pydantic_js") for key in schema.get("metadata") or {})
+def kernel_for(schema: Schema, config: Schema) -> Kernel:
+    """The kernel that proves values of a core schema.
+
+    Args:
+        schema: the core schema of a field's value.
+        config: the settings of its model.
+
+    Raises:
+        Unprovable: there is none.
+    """
+    kind = schema["type"]
+    make = _MAKERS.get(kind)
+    if make is None:
+        raise Unprovable(f"type {kind}")
+    return make(schema, config)
+
+
+def _nullable(schema: Schema, config: Schema) -> Kernel:
+    _check_keys(schema, {"type", "schema", "metadata"})
+    return NullableKernel(kernel_for(schema["schema"], config))
+
+
+def _str(schema: Schema, config: Schema) -> Kernel:
+    names = {*_TEXT_CONFIG.values(), "pattern"}
+    _check_keys(schema, _COMMON_KEYS | names)
+    constraints = {own: config[name] for name, own in _TEXT_CONFIG.items() if name in config}
+    constraints.update({name: schema[name] for name in names if name in schema})
+    if "pattern" in constraints and not is_plain_pattern(constraints["pattern"]):
+        raise Unprovable("a pattern that Arrow may read differently")
+    cased = [name for name in ("to_lower", "to_upper") if constraints.get(name)]
+    if len(cased) == 2 or (cased and "pattern" in constraints):
+        raise Unprovable(f"{cased[0]} beside a pattern or another case")
+    return TextKernel(constraints) if any(map(_matters, constraints.values())) else KERNELS["str"]
+
+
+def _matters(constraint: object) -> bool:
+    return constraint is not False and constraint is not None
+
+
+def _int(schema: Schema, config: Schema) -> Kernel:
+    _check_keys(schema, _NUMBER_KEYS)
+    bounds = bounds_of(schema, int)
+    if bounds is None:
+        raise Unprovable("a bound beyond 64 bits")
+    return BoundsKernel(KERNELS["int"], int, bounds) if bounds else KERNELS["int"]
+
+
+def _float(schema: Schema, config: Schema) -> Kernel:
+    # What is proved is finite, so that allow_inf_nan has nothing to refuse.
+    _check_keys(schema, _NUMBER_KEYS | {"allow_inf_nan"})
+    bounds = bounds_of(schema, float)
+    if bounds is None:
+        raise Unprovable("multiple_of of a float")
+    return BoundsKernel(KERNELS["float"], float, bounds) if bounds else KERNELS["float"]
+
+
+def _unconstrained(schema: Schema, config: Schema) -> Kernel:
+    _check_keys(schema, _COMMON_KEYS)
+    return KERNELS[schema["type"]]
+
+
+def _datetime(schema: Schema, config: Schema) -> Kernel:
+    _check_keys(schema, _COMMON_KEYS | {"microseconds_precision"})
+    if schema.get("microseconds_precision", "truncate") != "truncate":
+        raise Unprovable("microseconds_precision")
+    return KERNELS["datetime"]
+
+
+def _decimal(schema: Schema, config: Schema) -> Kernel:
+    _check_keys(schema, _COMMON_KEYS | {"max_digits", "decimal_places", "allow_inf_nan"})
+    try:
+        return DecimalKernel(schema.get("max_digits"), schema.get("decimal_places"))
+    except ValueError as error:
+        raise Unprovable(str(error)) from error
+
+
+def _literal(schema: Schema, config: Schema) -> Kernel:
+    _check_keys(schema, _COMMON_KEYS | {"expected"})
+    return _choice([value for value in schema["expected"] if type(value) is str])
+
+
+def _enum(schema: Schema, config: Schema) -> Kernel:
+    _check_keys(schema, _COMMON_KEYS | {"cls", "members", "sub_type"})
+    if schema.get("sub_type", "str") != "str":
+        raise Unprovable(f"an enum of {schema['sub_type']}")
+    return _choice([member.value for member in schema["members"] if type(member.value) is str])
+
+
+def _choice(values: list[str]) -> Kernel:
+    if not values:
+        raise Unprovable("a choice of values that are no strings")
+    return ChoiceKernel(values)
+
+
+_MAKERS = {
+    "nullable": _nullable,
+    "str": _str,
+    "int": _int,
+    "float": _float,
+    "bool": _unconstrained,
+    "date": _unconstrained,
+    "datetime": _datetime,
+    "uuid": _unconstrained,
+    "decimal": _decimal,
+    "literal": _literal,
+    "enum": _enum,
+}
 
 
 def default_cell(value: Any) -> str | None:
@@ -123,5 +304,13 @@ def default_cell(value: Any) -> str | None:
 
 def _default_fits(value: Any, kernel: Kernel) -> bool:
     """Defaults are not validated; one of another type than its field's has to go to pydantic."""
-    kinds = {None: str, "int": int, "float": float, "bool": bool}
-    return type(value) is kinds.get(kernel.logical) and default_cell(value) != "null"
+    if value is None:
+        return True
+    kinds = {
+        ("plain", None): str,
+        ("json", "int"): int,
+        ("json", "float"): float,
+        ("json", "bool"): bool,
+    }
+    fits = type(value) is kinds.get((kernel.encoding, kernel.logical))
+    return fits and default_cell(value) != "null"
