@@ -275,7 +275,9 @@ def from_rows(rows: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
 
 
-def from_values(name: str, values: Sequence[Any]) -> tuple[pa.Array, pa.Field]:
+def from_values(
+    name: str, values: Sequence[Any], nonfinite: NonFinite = "null"
+) -> tuple[pa.Array, pa.Field]:
     """One column of Python values, typed where Arrow holds them exactly, else `json`."""
     kinds = {type(value) for value in values if value is not None}
     if kinds <= {str}:
@@ -284,4 +286,4 @@ def from_values(name: str, values: Sequence[Any]) -> tuple[pa.Array, pa.Field]:
         column = typed_array(values, kinds.pop())
         if column is not None:
             return column, pa.field(name, column.type)
-    return json_texts(values), encoded_field(name, "json")
+    return json_texts(values, nonfinite), encoded_field(name, "json")

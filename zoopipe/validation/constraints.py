@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from zoopipe.arrays import int64_scalar, nulls, typed_array
+from zoopipe.arrays import int64_scalar, nulls, text_array, typed_array
 from zoopipe.columns import Encoding
 from zoopipe.validation.kernels import Kernel, Proof
 
@@ -134,7 +134,8 @@ def is_plain_pattern(pattern: object) -> bool:
     if not isinstance(pattern, str) or not _PLAIN_PATTERN.fullmatch(pattern) or "(?" in pattern:
         return False
     try:
-        pc.match_substring_regex(nulls(0), pattern=pattern)
+        # A cell to match, for a pattern that nothing is matched with is never compiled.
+        pc.match_substring_regex(text_array([""]), pattern=pattern)
     except pa.ArrowInvalid:
         return False
     return True

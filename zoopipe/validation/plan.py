@@ -3,7 +3,7 @@ are given to pydantic, and what it makes of them is patched in."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,12 +17,14 @@ from zoopipe.columns import (
     NonFinite,
     encoded_field,
     encoding_of,
+    from_values,
     is_record_batch,
     json_text,
     record_batch,
     rows_of,
 )
 from zoopipe.errors import DeclarationError
+from zoopipe.validation.fieldwise import NO_VALUE, Refused
 from zoopipe.validation.reasons import raised_reason, reasons_of
 from zoopipe.validation.schema import Reading, default_cell, is_overridden, read_model
 
@@ -51,7 +53,8 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class FieldExplanation:
-    """How a field is checked: in `columns`, or in `whole rows` by pydantic; and why."""
+    """How a field is checked, and why: by kernels in `columns`, by pydantic over `its column` alone, or by
+    pydantic in `whole rows`."""
 
     name: str
     how: str
@@ -100,12 +103,7 @@ class ModelPlan:
         self._fields = reading.fields
         self._sources = frozenset(plan.source for plan in reading.fields)
         self._nonfinite: NonFinite = nonfinite
-        self._schema = pa.schema(
-            [
-                encoded_field(plan.name, plan.kernel.encoding, plan.kernel.logical)
-                for plan in self._fields
-            ]
-        )
+        self._python = [(plan, plan.python) for plan in reading.fields if plan.python is not None]
         own_dump = any(is_overridden(model, name) for name in ("model_dump", "model_dump_json"))
         self._plain_dump = nonfinite == "null" and not own_dump
 
@@ -122,6 +120,8 @@ class ModelPlan:
             elif obstacles:
                 others = ", ".join(obstacles)
                 found.append(FieldExplanation(name, "whole rows", f"another field: {others}"))
+            elif why := next((plan.why for plan, _ in self._python if plan.name == name), ""):
+                found.append(FieldExplanation(name, "its column", why))
             else:
                 found.append(FieldExplanation(name, "columns", "proved, else deferred to pydantic"))
         return found
@@ -140,17 +140,75 @@ class ModelPlan:
         if not self._applies_to(batch):
             return self.whole_rows(rows_of(batch) if rows is None else rows)
         cells, unproved = self._prove(batch)
-        accepted = Accepted(deferred=len(unproved))
-        if unproved:
-            cells = self._defer(batch, cells, unproved, accepted)
-        result = pa.RecordBatch.from_arrays(cells, schema=self._schema)
+        if not unproved and not self._python:
+            return Accepted(batch=self._assembled(cells, {}))
+        slow, values, refused = self._in_order(batch, unproved)
+        dumped = {}
+        for plan, python in self._python:
+            column = python.dump(values[plan.name], refused)
+            for position, row in zip(slow.kept or (), slow.values, strict=True):
+                column[position] = row[plan.name]
+            dumped[plan.name] = column
+        if slow.kept:
+            cells = self._patched(cells, slow, batch.num_rows)
+        accepted = Accepted(refused=slow.refused, deferred=len(unproved))
+        accepted.refused += [(position, row.reasons) for position, row in refused.items()]
+        result = self._assembled(cells, dumped)
         if accepted.refused:
-            refused = mask_of(batch.num_rows, (position for position, _ in accepted.refused))
-            keep = pc.invert(refused)
+            accepted.refused.sort(key=lambda item: item[0])
+            keep = pc.invert(mask_of(batch.num_rows, (at for at, _ in accepted.refused)))
             accepted.kept = positions_of(keep)
             result = result.filter(keep)
         accepted.batch = result
         return accepted
+
+    def _assembled(
+        self, cells: Sequence[pa.Array | None], dumped: Mapping[str, list[Any]]
+    ) -> pa.RecordBatch:
+        """The fields' columns: cells that kernels proved, and values that pydantic dumped."""
+        columns, fields = [], []
+        for plan, column in zip(self._fields, cells, strict=True):
+            if plan.kernel is None:
+                column, field = from_values(plan.name, dumped[plan.name], self._nonfinite)
+            else:
+                field = encoded_field(plan.name, plan.kernel.encoding, plan.kernel.logical)
+            columns.append(column)
+            fields.append(field)
+        return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
+
+    def _in_order(
+        self, batch: pa.RecordBatch, unproved: list[int]
+    ) -> tuple[Accepted, dict[str, list[Any]], dict[int, Refused]]:
+        """Gives pydantic what it has to see: unproved rows whole, of the others the fields that need
+        Python; every validator sees the rows in their order.
+
+        Returns:
+            The rows that were given whole; the values of the fields, by row; the other rows that one
+            of those fields refused.
+        """
+        rows = rows_of(batch.filter(mask_of(batch.num_rows, unproved))) if unproved else []
+        if not self._python:
+            return self._each(rows, unproved, _json_dump), {}, {}
+        fields = [
+            (python, batch.column(plan.source).to_pylist(), [NO_VALUE] * batch.num_rows)
+            for plan, python in self._python
+        ]
+        refused: dict[int, Refused] = {}
+        slow = Accepted()
+        kept: list[int] = []
+        start = 0
+        for position, row in zip([*unproved, batch.num_rows], [*rows, None], strict=True):
+            for python, cells, values in fields:
+                python.check(cells, values, range(start, position), refused)
+            if row is not None:
+                one = self._each([row], [position], _json_dump)
+                slow.values += one.values
+                slow.refused += one.refused
+                kept += one.kept or ()
+            start = position + 1
+        slow.kept = kept
+        names = [plan.name for plan, _ in self._python]
+        return slow, dict(zip(names, (values for _, _, values in fields), strict=True)), refused
 
     def rows(self, rows: Sequence[Any], batch: pa.RecordBatch | None = None) -> Accepted:
         """The rows, validated, as dicts of Python values (`model_dump()`).
@@ -159,7 +217,7 @@ class ModelPlan:
             rows: dicts, or whatever was read.
             batch: the same rows as columns, where they are at hand.
         """
-        if batch is None or not self._applies_to(batch):
+        if batch is None or self._python or not self._applies_to(batch):
             return self._python_rows(rows)
         cells, unproved = self._prove(batch)
         slow = self._each([rows[position] for position in unproved], unproved, _python_dump)
@@ -167,7 +225,7 @@ class ModelPlan:
         proved_mask = pc.invert(mask_of(batch.num_rows, unproved))
         values = [
             plan.validator.validate_python(cell.filter(proved_mask).to_pylist())
-            if plan.source in batch.schema.names
+            if cell is not None and plan.source in batch.schema.names
             # Defaults are not validated: `x: int = None` is None.
             else [plan.default] * (batch.num_rows - len(unproved))
             for plan, cell in zip(self._fields, cells, strict=True)
@@ -202,10 +260,14 @@ class ModelPlan:
                 return False
         return True
 
-    def _prove(self, batch: pa.RecordBatch) -> tuple[list[pa.Array], list[int]]:
-        """The text of every field, and the rows in which some field is not proved."""
-        cells, missing = [], None
+    def _prove(self, batch: pa.RecordBatch) -> tuple[list[pa.Array | None], list[int]]:
+        """The text of every field that has a kernel, and the rows in which one is not proved."""
+        cells: list[pa.Array | None] = []
+        missing = None
         for plan in self._fields:
+            if plan.kernel is None:
+                cells.append(None)
+                continue
             if plan.source not in batch.schema.names:
                 length = batch.num_rows
                 text = default_cell(plan.default)
@@ -220,19 +282,16 @@ class ModelPlan:
                 missing = proved if missing is None else pc.and_(missing, proved)
         return cells, [] if missing is None else positions_of(pc.invert(missing))
 
-    def _defer(
-        self, batch: pa.RecordBatch, cells: list[pa.Array], unproved: list[int], accepted: Accepted
-    ) -> list[pa.Array]:
-        """Gives the unproved rows to pydantic, and patches what it makes of them into the cells."""
-        rows = rows_of(batch.filter(mask_of(batch.num_rows, unproved)))
-        slow = self._each(rows, unproved, _json_dump)
-        accepted.refused = slow.refused
-        kept = slow.kept
-        if not kept:
-            return cells
-        mask = mask_of(batch.num_rows, kept)
-        patched = []
+    def _patched(
+        self, cells: Sequence[pa.Array | None], slow: Accepted, rows: int
+    ) -> list[pa.Array | None]:
+        """The cells with those of the rows that pydantic was given whole."""
+        mask = mask_of(rows, slow.kept or ())
+        patched: list[pa.Array | None] = []
         for plan, cell in zip(self._fields, cells, strict=True):
+            if plan.kernel is None:
+                patched.append(None)
+                continue
             values = [row[plan.name] for row in slow.values]
             if plan.kernel.encoding == "json":
                 values = [
@@ -279,7 +338,7 @@ class ModelPlan:
         )
         pairs: list[Any] = accepted.values
         accepted.values = [value for value, _ in pairs]
-        if not self.columnar:
+        if not self.columnar or self._python:
             accepted.instances = [instance for _, instance in pairs]
         return _kept_if_refused(accepted)
 

@@ -16,6 +16,7 @@ from pydantic_core import SchemaValidator
 
 from zoopipe.columns import json_text
 from zoopipe.validation.constraints import BoundsKernel, TextKernel, bounds_of, is_plain_pattern
+from zoopipe.validation.fieldwise import FieldValidator, obstacle
 from zoopipe.validation.kernels import (
     KERNELS,
     ChoiceKernel,
@@ -75,7 +76,9 @@ class FieldPlan:
     Attributes:
         name: the field's name, under which its value is written.
         source: the column that it is read from.
-        kernel: what proves its values.
+        kernel: what proves its values; None where Python has to run over its column.
+        python: pydantic's validator and serializer of this field alone, where there is no kernel.
+        why: the reason for that.
         validator: pydantic's validator of a list of its values.
         default: its value where the column is missing.
         has_default: whether there is one that is known here; without, a missing column sends every
@@ -84,7 +87,9 @@ class FieldPlan:
 
     name: str
     source: str
-    kernel: Kernel
+    kernel: Kernel | None
+    python: FieldValidator | None
+    why: str
     validator: SchemaValidator
     default: Any
     has_default: bool
@@ -119,8 +124,8 @@ def read_model(model: type[BaseModel]) -> Reading:
             plans.append(_field_plan(name, entry, config))
         except Unprovable as reason:
             obstacles[name] = str(reason)
-    if not fields:
-        obstacles[""] = "it has no fields"
+    if not any(plan.kernel for plan in plans):
+        obstacles.setdefault("", "no field of it can be proved")
     forbids = config.get("extra_fields_behavior") == "forbid"
     return Reading(() if obstacles else tuple(plans), forbids, obstacles)
 
@@ -179,11 +184,20 @@ def _field_plan(name: str, entry: Schema, config: Schema) -> FieldPlan:
         default, has_default = schema.get("default"), "default" in schema
         has_default = has_default and not schema.get("validate_default")
         schema = schema["schema"]
-    kernel = kernel_for(schema, config)
-    if has_default and not _default_fits(default, kernel):
+    kernel, python, why = None, None, ""
+    try:
+        kernel = kernel_for(schema, config)
+    except Unprovable as reason:
+        why = str(reason)
+        if lonely := obstacle(schema):
+            raise Unprovable(lonely) from reason
+        by_alias = config.get("loc_by_alias", True)
+        python = FieldValidator(schema, config, source if by_alias else name)
+    if has_default and (kernel is None or not _default_fits(default, kernel)):
         default, has_default = None, False
-    validator = SchemaValidator({"type": "list", "items_schema": dict(schema)}, dict(config))  # type: ignore[arg-type]
-    return FieldPlan(name, source, kernel, validator, default, has_default)
+    items: Any = {"type": "list", "items_schema": dict(schema)}
+    validator = SchemaValidator(items, dict(config))  # type: ignore[arg-type]
+    return FieldPlan(name, source, kernel, python, why, validator, default, has_default)
 
 
 def kernel_for(schema: Schema, config: Schema) -> Kernel:
