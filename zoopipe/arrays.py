@@ -132,10 +132,5 @@ def positions_of(mask: pa.BooleanArray) -> list[int]:
     return positions
 
 
-def all_true(mask: pa.BooleanArray) -> bool:
-    """Whether no row of `mask` is false or null."""
-    return bool(mask.true_count == len(mask))
-
-
 FALSE: pa.BooleanScalar = mask_of(1, ())[0]
 EMPTY: pa.StringScalar = text_scalar("")

@@ -13,8 +13,8 @@ Everything that is shown goes to stderr. Exit codes:
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import logging
-import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -24,6 +24,7 @@ from types import FrameType, ModuleType
 from typing import Any
 
 import click
+import cloudpickle
 
 from zoopipe import __version__
 from zoopipe.errors import DeclarationError, RunFailed, ZooPipeError
@@ -128,9 +129,10 @@ def demo(folder: Path, workers: int | None, engine: str, merge: bool) -> None:
     Cancelled flights have no departure time, so the model rejects them, with the reason.
     """
     from zoopipe.demo import demo_pipe
+    from zoopipe.executors import usable_cpus
 
     pipe = demo_pipe(folder)
-    _run_pipes([pipe], workers or len(os.sched_getaffinity(0)), engine, merge)
+    _run_pipes([pipe], workers or usable_cpus(), engine, merge)
     click.echo(f"flights are in {folder / 'flights.jsonl'}", err=True)
     click.echo(f"rejects are in {folder / 'rejected.jsonl'}", err=True)
 
@@ -177,6 +179,12 @@ def _load_module(name: str) -> ModuleType:
 def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise DeclarationError(f"there is no file {path}")
-    # Workers that are not forked import it by this name, from its folder.
+    # Under a name of its own, so that `csv.py` is not Python's csv; workers get it by value.
+    spec = importlib.util.spec_from_file_location(f"zoopipe_job_{path.stem}", path)
+    assert spec is not None and spec.loader is not None, "a file that ends with .py has a loader"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
     sys.path.insert(0, str(path.parent.resolve()))
-    return importlib.import_module(path.stem)
+    spec.loader.exec_module(module)
+    cloudpickle.register_pickle_by_value(module)
+    return module

@@ -74,3 +74,9 @@ class RunStopped(ZooPipeError):
 
 class RunFailed(ZooPipeError):
     """At least one pipe of a run failed; nothing of a failed pipe was published."""
+
+
+def in_tree(error: ZooPipeError) -> type[ZooPipeError]:
+    """The class of this module that an error is of: a subclass defined elsewhere may be made of other
+    arguments than a sentence, or be unknown where the error is read."""
+    return next(kind for kind in type(error).__mro__ if kind.__module__ == __name__)

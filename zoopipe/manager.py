@@ -13,6 +13,7 @@ from zoopipe.report import FlowReport, PipeReport, PipeStatus
 from zoopipe.runtime.engine import BaseEngine
 from zoopipe.runtime.plan import plan_pipes, target_of
 from zoopipe.runtime.registry import default_engine
+from zoopipe.runtime.supervise import Supervisor
 
 
 class PipeManager:
@@ -39,6 +40,7 @@ class PipeManager:
         self._engine = engine or default_engine()
         self._shards = 1
         self._merge = True
+        self._run: Supervisor | None = None
 
     @classmethod
     def parallelize_pipe(
@@ -81,7 +83,7 @@ class PipeManager:
             raise RuntimeError("the manager is already running")
         planned = plan_pipes(self._pipes, self._shards, self._merge)
         try:
-            self._engine.start(planned)
+            self._run = self._engine.start(planned)
         except BaseException:
             for pipe in planned:
                 pipe.remove_staging()
@@ -89,11 +91,12 @@ class PipeManager:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Waits until all pipes have ended, at most `timeout` seconds; says whether they have."""
-        return self._engine.wait(timeout)
+        return self._started().wait(timeout)
 
     def shutdown(self, timeout: float = 5.0) -> None:
         """Stops what runs, by force after `timeout` seconds; nothing stays staged."""
-        self._engine.shutdown(timeout)
+        if self._run is not None:
+            self._run.stop(timeout)
 
     def run(self) -> FlowReport:
         """Starts, shows progress on a terminal, waits, and returns the final report.
@@ -126,17 +129,17 @@ class PipeManager:
     @property
     def is_running(self) -> bool:
         """Whether the run goes on; False before it and after the last commit."""
-        return self._engine.is_running
+        return self._run is not None and not self._run.wait(0)
 
     @property
     def pipe_reports(self) -> list[PipeReport]:
         """A snapshot of each pipe. Raises `RuntimeError` where the run has not been started."""
-        return self._engine.pipe_reports
+        return self._started().pipe_reports
 
     @property
     def report(self) -> FlowReport:
         """A snapshot of all pipes. Raises `RuntimeError` where the run has not been started."""
-        return self._engine.report
+        return self._started().report
 
     def get_pipe_report(self, index: int) -> PipeReport:
         """A snapshot of one pipe.
@@ -145,7 +148,12 @@ class PipeManager:
             RuntimeError: the run has not been started.
             IndexError: there is no such pipe.
         """
-        return self._engine.get_pipe_report(index)
+        return self._started().get_pipe_report(index)
+
+    def _started(self) -> Supervisor:
+        if self._run is None:
+            raise RuntimeError("the manager has not been started")
+        return self._run
 
     def __enter__(self) -> PipeManager:
         self.start()

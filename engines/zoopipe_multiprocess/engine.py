@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import cloudpickle
 
-from zoopipe.errors import DeclarationError, WorkerLostError
-from zoopipe.executors import check_max_workers
+from zoopipe.errors import DeclarationError, WorkerLostError, ZooPipeError
+from zoopipe.executors import check_max_workers, usable_cpus
 from zoopipe.runtime.engine import Attempt, BaseEngine, Done, End, Lost, Raised
 from zoopipe.runtime.progress import SLOTS, Progress
 from zoopipe.runtime.task import Task
@@ -69,6 +69,8 @@ class ProcessAttempt(Attempt):
         except (EOFError, OSError):
             # It died while it spoke; its exit says more.
             end = None
+        except Exception as error:
+            end = Raised(ZooPipeError(f"{self.task.label}: its end cannot be read: {error!r}"))
         finally:
             self.connection.close()
         # A worker that has spoken is done; threads that a hook left running keep it no longer.
@@ -145,7 +147,7 @@ class MultiProcessEngine(BaseEngine):
         self._attempts: dict[Any, ProcessAttempt] = {}
 
     def slots(self) -> int:
-        return self._max_workers or len(os.sched_getaffinity(0))
+        return self._max_workers or usable_cpus()
 
     def launch(self, task: Task) -> Attempt:
         attempt = ProcessAttempt(task, self._context)

@@ -182,9 +182,11 @@ class OutputAdapter(ABC):
 
     Attributes:
         nonfinite: how `nan` and infinities are spelled in this format's text.
+        needs_columns: whether the format has a header, so that columns have to be known before rows.
     """
 
     nonfinite: NonFinite = "null"
+    needs_columns: bool = False
 
     @property
     @abstractmethod

@@ -176,7 +176,20 @@ class CSVInputAdapter(InputAdapter):
         parser = Parser(self._dialect, columns, self._null_values, transcoded)
         for part in shard.ranges:
             with self._open(part.path) as source:
+                if not part.exact and part.start == self._start_byte:
+                    part = self._with_exact_start(source, part, parser)
                 yield from self._read_range(source, part, parser)
+
+    def _with_exact_start(self, source: ByteSource, part: FileRange, parser: Parser) -> FileRange:
+        """The range that `start_byte` begins, from where a record does begin.
+
+        No shard before it checks a guess, so that the records before are read, and left out.
+        """
+        _, data_start = self._header(part.path)
+        start = data_start
+        for block in self._read_range(source, FileRange(part.path, data_start, part.start), parser):
+            start = block.end
+        return FileRange(part.path, start, max(part.end, start))
 
     def _read_range(self, source: ByteSource, part: FileRange, parser: Parser) -> Iterator[Block]:
         if self._cuttable(part.path):
@@ -240,6 +253,7 @@ class CSVOutputAdapter(TextOutputAdapter):
     """
 
     nonfinite: NonFinite = "constants"
+    needs_columns = True
 
     def __init__(
         self,

@@ -6,7 +6,6 @@ import os
 import queue
 import threading
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
@@ -23,6 +22,13 @@ def check_max_workers(max_workers: int | None) -> None:
         not isinstance(max_workers, int) or isinstance(max_workers, bool) or max_workers < 1
     ):
         raise DeclarationError(f"max_workers must be a whole number from 1, not {max_workers!r}")
+
+
+def usable_cpus() -> int:
+    """How many CPUs this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class BaseExecutor(ABC):
@@ -83,7 +89,7 @@ class MultiThreadExecutor(BaseExecutor):
     """A thread reads, `max_workers` threads work, a thread writes.
 
     Arrow's kernels release the interpreter's lock, so that columns gain from threads; Python hooks
-    do not, and `BaseHook`s are run one batch after the other. At most `max_workers + 2` blocks are
+    do not, and `BaseHook`s are run one batch after the other. At most `max_workers + 3` blocks are
     held at once.
 
     Args:
@@ -97,7 +103,7 @@ class MultiThreadExecutor(BaseExecutor):
         self._max_workers = max_workers
 
     def get_concurrency(self) -> int:
-        return self._max_workers or len(os.sched_getaffinity(0))
+        return self._max_workers or usable_cpus()
 
     def drive(
         self,
@@ -135,7 +141,6 @@ class MultiThreadExecutor(BaseExecutor):
 
 def _drain(read: queue.Queue[Future[Result] | None], reader: threading.Thread) -> None:
     """Lets the reader end: takes what it still puts, so that it never waits for room."""
-    pending: deque[Future[Result]] = deque()
     while reader.is_alive() or not read.empty():
         try:
             future = read.get(timeout=0.05)
@@ -143,5 +148,4 @@ def _drain(read: queue.Queue[Future[Result] | None], reader: threading.Thread) -
             continue
         if future is not None:
             future.cancel()
-            pending.append(future)
     reader.join()

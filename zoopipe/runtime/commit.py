@@ -13,14 +13,20 @@ from zoopipe.errors import OutputError
 from zoopipe.runtime.piperun import PipeRun
 from zoopipe.runtime.task import Task
 from zoopipe.stages.rejects import META_NAMES, renumbered
-from zoopipe.storage.staging import Staging, part_target, publish, remove_parts_beyond
+from zoopipe.storage.staging import (
+    Staging,
+    part_target,
+    publish,
+    remove_parts_beyond,
+    resolve_target,
+)
 
 
 def commit(run: PipeRun) -> None:
     """Publishes a pipe's output and rejects, the rejects first: who sees an output sees them too.
 
-    Effect: all files are whole and durable before the first is renamed; if this raises before the
-    last rename, the old output is still there.
+    Effect: all files are whole and durable, and all targets looked at, before the first is renamed;
+    each file appears whole. There is one rename a file: when one fails, those before it are done.
 
     Raises:
         OutputError: the disk is full or failed, or the target's folder vanished.
@@ -30,19 +36,25 @@ def commit(run: PipeRun) -> None:
     groups = [parts] if planned.merge else [[part] for part in parts]
     for leader, *others in groups:
         planned.pipe.output_adapter.finish(leader.path, others, leader.rows, planned.output_columns)
+    outputs = [([leader.path for leader, *_ in groups], planned.staging.target)]
     if planned.reject_staging is not None:
         rejects = _write_all_rejects(run, planned.reject_staging)
-        _publish(rejects, planned.reject_staging.target, planned.merge)
-    _publish([leader.path for leader, *_ in groups], planned.staging.target, planned.merge)
+        outputs = [(rejects, planned.reject_staging.target), *outputs]
+    moves = [move for files, target in outputs for move in _moves(files, target, planned.merge)]
+    for _, target in moves:
+        resolve_target(str(target))
+    for staged, target in moves:
+        publish(staged, target)
+    if not planned.merge:
+        for files, target in outputs:
+            remove_parts_beyond(target, len(files))
 
 
-def _publish(files: Sequence[Path], target: Path, merge: bool) -> None:
+def _moves(files: Sequence[Path], target: Path, merge: bool) -> list[tuple[Path, Path]]:
+    """Which staged file becomes which published one."""
     if merge:
-        publish(files[0], target)
-        return
-    for number, file in enumerate(files, 1):
-        publish(file, part_target(target, number))
-    remove_parts_beyond(target, len(files))
+        return [(files[0], target)]
+    return [(file, part_target(target, number)) for number, file in enumerate(files, 1)]
 
 
 def _write_all_rejects(run: PipeRun, staging: Staging) -> list[Path]:
@@ -50,7 +62,9 @@ def _write_all_rejects(run: PipeRun, staging: Staging) -> list[Path]:
     planned = run.planned
     adapter = planned.pipe.error_output_adapter
     assert adapter is not None, "a reject staging comes with an adapter"
-    columns = planned.reject_columns or _names_in(run.parts)
+    columns = planned.reject_columns
+    if columns is None and adapter.needs_columns:
+        columns = _names_in(run.parts)
     before = planned.input.first_record
     groups: list[list[tuple[Task, int]]] = []
     for task, result in zip(run.parts, run.results, strict=True):
@@ -68,7 +82,7 @@ def _write_rejects(
     adapter: OutputAdapter,
     group: Sequence[tuple[Task, int]],
     path: Path,
-    columns: tuple[str, ...],
+    columns: tuple[str, ...] | None,
 ) -> Path:
     writer = adapter.open_part(path, columns, leads=True)
     rows = 0

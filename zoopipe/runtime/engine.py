@@ -89,8 +89,8 @@ class BaseEngine(ABC):
 
     # The public face.
 
-    def start(self, pipes: Sequence[PlannedPipe]) -> None:
-        """Starts planned pipes, and returns.
+    def start(self, pipes: Sequence[PlannedPipe]) -> Supervisor:
+        """Starts planned pipes, and returns the run: what `wait`, `shutdown` and reports are about.
 
         Raises:
             RuntimeError: the engine is running already.
@@ -101,6 +101,7 @@ class BaseEngine(ABC):
             raise RuntimeError("the engine is already running")
         self._supervisor = Supervisor(self, pipes)
         self._supervisor.start()
+        return self._supervisor
 
     def wait(self, timeout: float | None = None) -> bool:
         """Waits until every pipe has ended, at most `timeout` seconds; says whether they have."""
@@ -122,12 +123,12 @@ class BaseEngine(ABC):
     @property
     def pipe_reports(self) -> list[PipeReport]:
         """A snapshot of each pipe."""
-        return self._started().reports()
+        return self._started().pipe_reports
 
     @property
     def report(self) -> FlowReport:
         """A snapshot of all pipes."""
-        return FlowReport(tuple(self.pipe_reports))
+        return self._started().report
 
     def get_pipe_report(self, index: int) -> PipeReport:
         """A snapshot of one pipe.
@@ -136,10 +137,7 @@ class BaseEngine(ABC):
             RuntimeError: the engine has not been started.
             IndexError: there is no such pipe.
         """
-        reports = self.pipe_reports
-        if not 0 <= index < len(reports):
-            raise IndexError(f"pipe index {index} is out of range: there are {len(reports)} pipes")
-        return reports[index]
+        return self._started().get_pipe_report(index)
 
     def _started(self) -> Supervisor:
         if self._supervisor is None:

@@ -39,7 +39,7 @@ def exceeds_early(run: PipeRun) -> bool:
         if report.bytes_total is None:
             return False
         left = max(report.bytes_total - report.bytes_read, 0)
-        most_records = report.total_processed + left // _SHORTEST_RECORD_BYTES
+        most_records = report.total_processed + -(-left // _SHORTEST_RECORD_BYTES)
         return run.surely_rejected() > limit * most_records
     return run.surely_rejected() > limit
 

@@ -30,7 +30,7 @@ class PipeRun:
         self._started: datetime | None = None
         self._ended: datetime | None = None
         self._counting = planned.counted
-        self._attempts = 0
+        self._attempts: Counter[int] = Counter()
         self._running: dict[Task, Progress] = {}
         self._lock = threading.RLock()
         self._peak_ram_bytes = 0
@@ -46,6 +46,9 @@ class PipeRun:
         self._results: list[ShardResult | None] = [None] * len(shards)
         self._parts: list[Task | None] = [None] * len(shards)
         self._waiting = deque(range(len(shards)))
+        # Shards that failed, but perhaps only because they began at a wrong place.
+        self._doubtful: set[int] = set()
+        self._attempts.clear()
 
     @property
     def index(self) -> int:
@@ -72,21 +75,22 @@ class PipeRun:
         if self.is_finished or self.has_too_many or not self._waiting:
             return None
         index = self._waiting.popleft()
-        self._attempts += 1
+        self._attempts[index] += 1
+        attempt = self._attempts[index]
         planned, shard = self.planned, self._shards[index]
         rejects = None
         if planned.reject_staging is not None:
-            rejects = planned.reject_staging.part(index, self._attempts)
+            rejects = planned.reject_staging.part(index, attempt)
         return Task(
             pipe_index=planned.index,
             pipe=planned.pipe,
             shard=shard,
             shards=len(self._shards),
-            attempt=self._attempts,
+            attempt=attempt,
             columns=planned.input.columns,
             output_columns=planned.output_columns,
             first_record=self._first_records[index],
-            part=planned.staging.part(index, self._attempts),
+            part=planned.staging.part(index, attempt),
             rejects=rejects,
             leads=index == 0 or not planned.merge,
             count_only=self._counting,
@@ -130,10 +134,36 @@ class PipeRun:
             self._results[wrong] = None
             self._shards[wrong] = self._shards[wrong].starting_at(offset)
             self._waiting.appendleft(wrong)
+        self._retry_doubtful()
         if all(self._results):
             check_tiling(self.planned.input.shards, self.results)
             if self._counting:
                 self._run_counted()
+
+    def doubts(self, task: Task) -> bool:
+        """Whether an attempt may have failed because its shard did not begin at a record.
+
+        It is then run again, from the right place, once that is known; that failure counts.
+        """
+        index = task.shard.index
+        if index == 0 or task.shard.ranges[0].exact:
+            return False
+        with self._lock:
+            self._doubtful.add(index)
+            self._retry_doubtful()
+        return True
+
+    def _retry_doubtful(self) -> None:
+        """Lets failed shards wait again whose right start is known by now."""
+        for index in sorted(self._doubtful):
+            before = self._results[:index]
+            if not all(before) or first_loose_seam(self.planned.input.shards, before) is not None:
+                return
+            previous = before[-1]
+            assert previous is not None, "all results before are there"
+            self._doubtful.remove(index)
+            self._shards[index] = self._shards[index].starting_at(previous.ranges[-1].end)
+            self._waiting.appendleft(index)
 
     def _run_counted(self) -> None:
         """Goes from counting shards to running them, from the places that counting found."""

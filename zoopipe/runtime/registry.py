@@ -30,10 +30,12 @@ def engine_class(name: str) -> type[BaseEngine]:
     try:
         engine = found[name].load()
     except ImportError as error:
-        raise MissingExtraError(
-            f"the engine {name!r} needs {error.name}: pip install 'zoopipe[{name}]'"
-        ) from error
-    assert isinstance(engine, type) and issubclass(engine, BaseEngine)
+        install = f": pip install 'zoopipe[{name}]'" if name in _EXTRAS else ""
+        raise MissingExtraError(f"the engine {name!r} needs {error.name}{install}") from error
+    if not (isinstance(engine, type) and issubclass(engine, BaseEngine)):
+        raise DeclarationError(
+            f"what is registered as engine {name!r} is no BaseEngine: {engine!r}"
+        )
     return engine
 
 

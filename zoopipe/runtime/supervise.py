@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from zoopipe.errors import RunStopped, WorkerLostError, ZooPipeError
-from zoopipe.report import PipeReport, PipeStatus
+from zoopipe.report import FlowReport, PipeReport, PipeStatus
 from zoopipe.runtime.commit import commit
 from zoopipe.runtime.engine import Attempt, Done, End, Lost, Raised
 from zoopipe.runtime.limits import exceeds_early, exceeds_finally, too_many
@@ -42,9 +42,9 @@ class Supervisor:
 
     def start(self) -> None:
         """Starts the run."""
+        self._thread.start()
         # A script may end without wait(): its run is stopped, and what it staged is removed.
         atexit.register(self.stop, 0.0)
-        self._thread.start()
 
     def wait(self, timeout: float | None) -> bool:
         """Waits for the end of the run; says whether it has come."""
@@ -63,9 +63,23 @@ class Supervisor:
             self._finished.wait()
             raise
 
-    def reports(self) -> list[PipeReport]:
+    @property
+    def pipe_reports(self) -> list[PipeReport]:
         """A snapshot of each pipe."""
         return [run.report() for run in self._runs]
+
+    @property
+    def report(self) -> FlowReport:
+        """A snapshot of all pipes."""
+        return FlowReport(tuple(self.pipe_reports))
+
+    def get_pipe_report(self, index: int) -> PipeReport:
+        """A snapshot of one pipe; `IndexError` where there is none."""
+        if not 0 <= index < len(self._runs):
+            raise IndexError(
+                f"pipe index {index} is out of range: there are {len(self._runs)} pipes"
+            )
+        return self._runs[index].report()
 
     def _run(self) -> None:
         # Workers inherit the mask: Ctrl-C is the driver's to handle, and reaches them as a stop.
@@ -95,7 +109,8 @@ class Supervisor:
         finally:
             for attempt in self._attempts.values():
                 attempt.kill()
-            while self._attempts:
+            give_up_at = time.monotonic() + _GRACE_S
+            while self._attempts and time.monotonic() < give_up_at:
                 for attempt, _ in self._engine.ended(_TICK_S):
                     self._forget(attempt)
             self._engine.disconnect()
@@ -126,7 +141,7 @@ class Supervisor:
                     self._commit(run)
             elif isinstance(end, Raised) and isinstance(end.error, RunStopped):
                 run.stopped(end.error)
-            elif isinstance(end, Raised):
+            elif isinstance(end, Raised) and not run.doubts(task):
                 raise end.error
             elif isinstance(end, Lost) and not run.has_too_many:
                 raise WorkerLostError(f"{task.label}: {end.reason}")

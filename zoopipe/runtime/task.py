@@ -13,7 +13,7 @@ import psutil
 import pyarrow as pa
 
 from zoopipe.adapters.base import Block, FileRange, PartWriter, Shard
-from zoopipe.errors import HookError, InputError, OutputError, RunStopped, ZooPipeError
+from zoopipe.errors import HookError, OutputError, RunStopped, ZooPipeError, in_tree
 from zoopipe.runtime.progress import Progress
 from zoopipe.stages.chain import Chain, Outcome
 from zoopipe.stages.read import read_blocks
@@ -103,11 +103,9 @@ def run_task(task: Task, progress: Progress) -> ShardResult:
     except RunStopped:
         raise
     except ZooPipeError as error:
-        raise type(error)(f"{task.label}: {error}") from error
+        raise in_tree(error)(f"{task.label}: {error}") from error
     except MemoryError as error:
-        raise InputError(f"{task.label}: the worker ran out of memory") from error
-    except OSError as error:
-        raise OutputError(f"{task.label}: {error}") from error
+        raise ZooPipeError(f"{task.label}: the worker ran out of memory") from error
 
 
 class _Attempt:
@@ -155,10 +153,12 @@ class _Attempt:
     def _numbered_blocks(self) -> Iterator[tuple[Block, int, int]]:
         """Each block with the number of its first record, in the shard and in the input."""
         task = self._task
-        for block in read_blocks(task.pipe.input_adapter, task.shard, task.columns):
-            self._progress.check_stop()
-            yield block, self._records, task.first_record + self._records
-            self._records += block.records
+        blocks = read_blocks(task.pipe.input_adapter, task.shard, task.columns)
+        with contextlib.closing(blocks):
+            for block in blocks:
+                self._progress.check_stop()
+                yield block, self._records, task.first_record + self._records
+                self._records += block.records
 
     def _write(self, outcome: Outcome, writer: PartWriter, rejects: _RejectsPart) -> None:
         writer.write(outcome.encoded)
@@ -249,18 +249,27 @@ class _RejectsPart:
         self._stream: pa.RecordBatchStreamWriter | None = None
 
     def write(self, batch: pa.RecordBatch) -> None:
-        if self._stream is None:
-            self._file = pa.OSFile(str(self._path), "wb")
-            self._stream = pa.ipc.new_stream(self._file, batch.schema)
-        self._stream.write_batch(batch)
+        with self._writing():
+            if self._stream is None:
+                self._file = pa.OSFile(str(self._path), "wb")
+                self._stream = pa.ipc.new_stream(self._file, batch.schema)
+            self._stream.write_batch(batch)
 
     def close(self) -> None:
         if self._stream is not None and self._file is not None:
-            self._stream.close()
-            self._file.close()
+            with self._writing():
+                self._stream.close()
+                self._file.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(f"cannot write {self._path}: {error.strerror or error}") from error
 
     def discard(self) -> None:
-        with contextlib.suppress(OSError, pa.ArrowException):
+        with contextlib.suppress(OutputError, pa.ArrowException):
             self.close()
         if self._path is not None:
             self._path.unlink(missing_ok=True)

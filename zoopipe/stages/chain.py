@@ -210,6 +210,7 @@ class Chain:
                 kept.append(position)
         if len(kept) != len(flow):
             flow.keep(kept)
+            flow.values = [flow.values[position] for position in kept] if flow.values else None
         return record_batch(text_array(texts))
 
     def _row_text(self, flow: Flow, position: int, row: Any) -> str:

@@ -41,10 +41,10 @@ class Flow:
         batch: the rows as columns; None while they are Python values only.
         values: the rows as Python values; None while they are columns only.
         entries: the rows' envelopes, in pipes that have a `BaseHook`; `values` are then theirs.
-        origin: for each row its position in the block's batch (None for an added row); None
-            while the rows are just those of the block.
-        instances: the model's instances that `values` are dumps of, by the position of their row in
-            the block's batch; only of models that may write values in their own way.
+        origin: for each row its position in the block's batch, or a negative number of its own where
+            that is not known; None while the rows are just those of the block.
+        instances: the model's instances that `values` are dumps of, by the origin of their row; only
+            of models that may write values in their own way.
         refused, dropped, added, deferred: what became of the others.
     """
 
@@ -52,12 +52,13 @@ class Flow:
     batch: pa.RecordBatch | None
     values: list[Any] | None = None
     entries: list[EntryTypedDict] | None = None
-    origin: list[int | None] | None = None
-    instances: dict[int | None, BaseModel] = field(default_factory=dict)
+    origin: list[int] | None = None
+    instances: dict[int, BaseModel] = field(default_factory=dict)
     refused: list[Refusal] = field(default_factory=list)
     dropped: int = 0
     added: int = 0
     deferred: int = 0
+    _unknown: int = 0
 
     @classmethod
     def of(cls, block: Block, *, objects_only: bool) -> Flow:
@@ -89,7 +90,7 @@ class Flow:
             kept.append(row)
         self.values, self.batch = values, None
         if self.refused:
-            self.origin = list(kept)
+            self.origin = kept
 
     def __len__(self) -> int:
         if self.values is not None:
@@ -103,21 +104,26 @@ class Flow:
             self.values = rows_of(self.batch)
         return self.values
 
-    def origin_of(self, position: int) -> int | None:
-        """Where the row now at `position` stood in the block's batch."""
+    def unknown(self) -> int:
+        """An origin for a row of which nobody knows where it stood in the block."""
+        self._unknown -= 1
+        return self._unknown
+
+    def origin_of(self, position: int) -> int:
+        """Where the row now at `position` stood in the block's batch; negative where unknown."""
         return position if self.origin is None else self.origin[position]
 
     def refuse(self, position: int, stage: Stage, reasons: list[Reason]) -> None:
         """Notes that the row at `position` is refused; the caller leaves it out."""
         row = self.origin_of(position)
-        text = None if row is not None else row_text(self.rows()[position])
+        text = None if row >= 0 else row_text(self.rows()[position])
         self.refuse_origin(row, stage, reasons, text)
 
     def refuse_origin(
-        self, row: int | None, stage: Stage, reasons: list[Reason], text: str | None = None
+        self, row: int, stage: Stage, reasons: list[Reason], text: str | None = None
     ) -> None:
-        """Notes that a row of the block is refused."""
-        self.refused.append(Refusal(row, stage, reasons, text))
+        """Notes that the row with origin `row` is refused; `text` is the row where that is unknown."""
+        self.refused.append(Refusal(row if row >= 0 else None, stage, reasons, text))
 
     def keep(self, positions: Sequence[int] | None) -> None:
         """Says which of the rows, by position, are still there; None for all."""

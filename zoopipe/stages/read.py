@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Generator, Iterator
 
 from zoopipe.adapters.base import Block, InputAdapter, Shard
 
 
 def read_blocks(
     adapter: InputAdapter, shard: Shard, columns: tuple[str, ...] | None
-) -> Iterator[Block]:
+) -> Generator[Block, None, None]:
     """The blocks of `shard`, without the records before `skip` and after `limit`."""
     blocks = adapter.read(shard, columns)
-    if not shard.skip and shard.limit is None:
-        return blocks
-    return _trimmed(blocks, shard.skip, shard.limit)
+    if shard.skip or shard.limit is not None:
+        blocks = _trimmed(blocks, shard.skip, shard.limit)
+    # A generator can be closed, and with it the file that is read.
+    yield from blocks
 
 
 def _trimmed(blocks: Iterator[Block], skip: int, limit: int | None) -> Iterator[Block]:
@@ -34,8 +36,8 @@ def _slice(block: Block, low: int, high: int) -> Block:
     if (low, high) == (0, block.records):
         return block
     rows = block.row_records if block.row_records is not None else range(block.records)
-    first = sum(record < low for record in rows)
-    count = sum(low <= record < high for record in rows)
+    first = bisect_left(rows, low)
+    count = bisect_left(rows, high) - first
     whole_offsets = block.offsets
     block.batch = block.batch.slice(first, count)
     block.row_records = [record - low for record in rows[first : first + count]]

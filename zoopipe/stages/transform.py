@@ -106,7 +106,7 @@ class Transform:
             )
         if change:
             # Which rows went is not known any more; the block they came from still is.
-            flow.origin = [None] * result.num_rows
+            flow.origin = [flow.unknown() for _ in range(result.num_rows)]
             flow.added += max(change, 0)
             flow.dropped += max(-change, 0)
         flow.batch, flow.values = result, None
@@ -166,21 +166,21 @@ class Transform:
         unseen = set(range(len(flow.entries)))
         seen: set[Any] = set()
         entries: list[EntryTypedDict] = []
-        origin: list[int | None] = []
+        origin: list[int] = []
         for entry in results:
-            row = None
             place = objects.get(id(entry), places.get(entry.get("id")))
             if place in unseen:
                 unseen.remove(place)
                 row = flow.origin_of(place)
             else:
+                row = flow.unknown()
                 flow.added += 1
                 entry = _completed(entry, self._data)
                 if entry["id"] is None or entry["id"] in seen:
                     entry["id"] = f"{flow.block.start}+{flow.added}"
             seen.add(entry["id"])
             if EntryStatus(entry["status"]) is EntryStatus.FAILED:
-                text = None if row is not None else row_text(entry[self._data])
+                text = None if row >= 0 else row_text(entry[self._data])
                 flow.refuse_origin(row, "hook", _entry_reasons(entry, hook), text)
                 continue
             entries.append(entry)
@@ -235,7 +235,6 @@ def make_entries(flow: Flow, first_position: int) -> None:
     entries: list[EntryTypedDict] = []
     for i, row in enumerate(flow.rows()):
         origin = flow.origin_of(i)
-        assert origin is not None
         position = first_position + (origin if records is None else records[origin])
         entries.append(
             {

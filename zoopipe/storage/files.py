@@ -25,7 +25,6 @@ BLOCK_BYTES = 1 << 20
 
 _EXTENSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".zstd": "zstd"}
 _CODECS = ("gzip", "bz2", "zstd")
-_BOMS = (codecs.BOM_UTF8,)
 
 
 def source_patterns(source: Source) -> tuple[str, ...]:
@@ -153,7 +152,10 @@ class ByteSource:
     def __init__(self, path: str, codec: str | None, transcode: str | None = None) -> None:
         self.path = path
         self.codec = codec
-        self._raw: IO[bytes] = open(path, "rb", buffering=0)  # noqa: SIM115 (closed by close)
+        try:
+            self._raw: IO[bytes] = open(path, "rb", buffering=0)  # noqa: SIM115 (closed by close)
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror or error}") from error
         self._stream: Any = self._raw
         if codec is not None:
             self._stream = pa.CompressedInputStream(pa.PythonFile(self._raw, mode="r"), codec)
@@ -216,7 +218,7 @@ class ByteSource:
 
 def bom_length(head: bytes) -> int:
     """How many bytes of `head` are a UTF-8 byte order mark."""
-    return next((len(bom) for bom in _BOMS if head.startswith(bom)), 0)
+    return len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
 
 
 def encodes(text: str) -> bool:

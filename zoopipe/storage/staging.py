@@ -139,6 +139,8 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 def _copy_some(source: IO[bytes], target: IO[bytes], size: int) -> int:
+    if not hasattr(os, "copy_file_range"):
+        return target.write(source.read(min(size, _COPY_BYTES)))
     try:
         copied = os.copy_file_range(source.fileno(), target.fileno(), min(size, 1 << 30))
     except OSError as error:

@@ -94,7 +94,8 @@ class TextKernel:
         self._pattern: str | None = constraints.get("pattern")
         bounds = (("min_length", pc.greater_equal), ("max_length", pc.less_equal))
         self._lengths = [
-            (compare, int64_scalar(constraints[name]))
+            # No text is as long as what 64 bits do not hold.
+            (compare, int64_scalar(min(constraints[name], _LARGEST)))
             for name, compare in bounds
             if name in constraints
         ]

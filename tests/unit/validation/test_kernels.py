@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from typing import Any, Optional
+from uuid import UUID
 
 import pyarrow as pa
 import pytest
@@ -21,7 +22,9 @@ TYPES: dict[str, type] = {
     "bool": bool,
     "date": date,
     "datetime": datetime,
+    "uuid": UUID,
 }
+UUID_TEXT = "0a1b2c3d-0000-4fff-8000-0123456789ab"
 
 
 def text_of(kind: str, cell: str) -> str:
@@ -63,6 +66,14 @@ def test_kernel_gives_pydantics_text_when_it_says_proved(kind: str, together: bo
         ("bool", ["true", "FALSE", "Yes", "n", "1", "0", "on", "Off"]),
         ("date", ["2024-02-29", "1999-12-31", "0001-01-01", "9999-12-31"]),
         ("datetime", ["2024-02-29T23:59:59", "2024-01-01 00:00:00", "2000-02-29T00:00:00Z"]),
+        (
+            "uuid",
+            [
+                UUID_TEXT,
+                "00000000-0000-0000-0000-000000000000",
+                "-".join(map("f".__mul__, (8, 4, 4, 4, 12))),
+            ],
+        ),
     ],
 )
 def test_kernel_proves_whole_column_when_cells_are_usual(kind: str, cells: list[str]) -> None:
@@ -77,6 +88,7 @@ def test_kernel_proves_whole_column_when_cells_are_usual(kind: str, cells: list[
         ("bool", "true", "tRue"),
         ("date", "2024-02-29", "2023-02-29"),
         ("datetime", "2024-02-29T00:00:00", "2024-02-29T00:00"),
+        ("uuid", UUID_TEXT, UUID_TEXT.upper()),
     ],
 )
 def test_kernel_defers_one_cell_when_others_are_usual(kind: str, usual: str, odd: str) -> None:
@@ -94,7 +106,13 @@ def test_kernel_proves_no_null_unless_nullable(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", sorted(KERNELS))
 def test_kernel_takes_sliced_and_empty_columns(kind: str) -> None:
-    usual = {"str": "a", "bool": "true", "date": "2024-01-01", "datetime": "2024-01-01T00:00:00"}
+    usual = {
+        "str": "a",
+        "bool": "true",
+        "date": "2024-01-01",
+        "datetime": "2024-01-01T00:00:00",
+        "uuid": UUID_TEXT,
+    }
     cell = usual.get(kind, "1")
     column = pa.array(["?", cell, cell, None], pa.string())
     proof = KERNELS[kind].prove(column.slice(1, 2))
@@ -176,6 +194,19 @@ LOOSENED: list[Any] = [
         "datetime", "_PATTERN", r"^[-0-9]{10}[tT][:0-9]{8}$", ["2024-01-01t00:00:00"], id="small-t"
     ),
     pytest.param("datetime", "_SEPARATOR_AT", 9, ["2024-01-01 00:00:00"], id="separator"),
+    pytest.param("uuid", "_PATTERN", r"^[-0-9a-fA-F]{36}$", [UUID_TEXT.upper()], id="uuid-case"),
+    pytest.param("uuid", "_PATTERN", r"^[-0-9a-f]{36}$", ["-" * 36, "x"], id="uuid-hyphens"),
+    pytest.param("uuid", "_PATTERN", r"^[-0-9a-f]+$", [UUID_TEXT.replace("-", "")], id="uuid-bare"),
+    pytest.param(
+        "uuid", "_PATTERN", r"^\{?[-0-9a-f]{36}\}?$", [f"{{{UUID_TEXT}}}"], id="uuid-braces"
+    ),
+    pytest.param(
+        "uuid",
+        "_PATTERN",
+        r"^(?:urn:uuid:)?[-0-9a-f]{36}$",
+        [f"urn:uuid:{UUID_TEXT}"],
+        id="uuid-urn",
+    ),
 ]
 
 
