@@ -12,7 +12,9 @@ def pytest_terminal_summary(
 ) -> None:
     skipped = terminalreporter.stats.get("skipped", [])
     if os.environ.get("CI") and skipped:
-        terminalreporter.write_line(f"{len(skipped)} tests were skipped, and CI skips none", red=True)
+        terminalreporter.write_line(
+            f"{len(skipped)} tests were skipped, and CI skips none", red=True
+        )
 
 
 @pytest.hookimpl(trylast=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from zoopipe.adapters.base import InputAdapter, OutputAdapter
 from zoopipe.errors import DeclarationError
 from zoopipe.executors import BaseExecutor, SingleThreadExecutor
-from zoopipe.hooks import AnyHook, HookLike, ordered_hooks
+from zoopipe.hooks import AnyHook, ColumnHook, HookLike, ordered_hooks
 from zoopipe.runtime.limits import parse_max_errors
 
 if TYPE_CHECKING:
@@ -76,6 +76,11 @@ class Pipe:
     def hooks(self) -> tuple[AnyHook, ...]:
         """All hooks, those before validation first."""
         return (*self.pre_validation_hooks, *self.post_validation_hooks)
+
+    @property
+    def is_columnar(self) -> bool:
+        """Whether no hook asks for rows as Python objects."""
+        return all(isinstance(hook, ColumnHook) for hook in self.hooks)
 
     def with_executor(self, executor: BaseExecutor) -> Pipe:
         """The same declaration with another executor."""

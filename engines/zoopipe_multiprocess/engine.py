@@ -32,6 +32,10 @@ _PRELOAD = [
     "zoopipe.validation",
 ]
 
+_GUARD_HINT = (
+    "; with start_method 'spawn' or 'forkserver' a script needs: if __name__ == '__main__'"
+)
+
 StartMethod = Literal["fork", "forkserver", "spawn"]
 
 
@@ -45,7 +49,8 @@ class ProcessAttempt(Attempt):
         self.connection: Connection
         self.connection, theirs = context.Pipe(duplex=False)
         # A forked worker has the task already; others get it by value, also what __main__ defines.
-        payload = task if context.get_start_method() == "fork" else _pickled(task)
+        self._forked = context.get_start_method() == "fork"
+        payload = task if self._forked else _pickled(task)
         self.process = context.Process(
             target=attempt_main,
             args=(payload, cells, theirs, os.getpid()),
@@ -82,7 +87,8 @@ class ProcessAttempt(Attempt):
         self.process.close()
         if isinstance(end, Done | Raised):
             return end
-        return Lost(f"its worker (process {pid}) {_death(exitcode)}")
+        hint = "" if self._forked or exitcode != 1 else _GUARD_HINT
+        return Lost(f"its worker (process {pid}) {_death(exitcode)}{hint}")
 
     def kill(self) -> None:
         # Closed is a process that was waited for.
@@ -108,12 +114,7 @@ def _death(exitcode: int | None) -> str:
         except ValueError:
             name = "an unknown signal"
         return f"was killed by signal {-exitcode} ({name})"
-    hint = ""
-    if exitcode == 1:
-        hint = (
-            "; with start_method 'spawn' or 'forkserver' a script needs: if __name__ == '__main__'"
-        )
-    return f"ended with exit code {exitcode} before its shard was done{hint}"
+    return f"ended with exit code {exitcode} before its shard was done"
 
 
 class MultiProcessEngine(BaseEngine):

@@ -59,6 +59,9 @@ def _run(payload: Task | bytes, progress: Progress) -> End:
         return Raised(error)
     except ZooPipeError as error:
         return Raised(error)
+    except (SystemExit, KeyboardInterrupt) as error:
+        kind = type(error).__name__
+        return Raised(ZooPipeError(f"{task.label}: {kind} was raised, by a hook or a validator"))
     except Exception as error:
         return Raised(ZooPipeError(f"{task.label}: {type(error).__name__}: {error}"))
 

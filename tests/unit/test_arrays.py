@@ -35,7 +35,6 @@ def test_mask_is_that_of_pyarrow_when_positions_are_any(flags: list[bool]) -> No
     mask = arrays.mask_of(len(flags), positions)
     assert mask.equals(pa.array(flags, pa.bool_()))
     assert arrays.positions_of(mask) == positions
-    assert arrays.all_true(mask) is all(flags)
 
 
 def test_text_array_is_refused_when_a_value_is_no_unicode() -> None:

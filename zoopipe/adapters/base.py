@@ -7,6 +7,7 @@ and *merges* them in the driver. Neither knows of engines, and both pickle.
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -40,13 +41,19 @@ class FileRange:
 class Shard:
     """A disjoint part of one pipe's input that can be read alone.
 
-    `skip` and `limit` count records; they are set only where the shard is the whole input.
+    `skip` and `limit` count records; they are set only where the shard is the whole input. `folder`
+    is what relative paths are relative to: the working directory when the run was planned.
     """
 
     index: int
     ranges: tuple[FileRange, ...]
     skip: int = 0
     limit: int | None = None
+    folder: str = ""
+
+    def file_of(self, part: FileRange) -> str:
+        """The path to open for a range; messages and rejects name the path as the user did."""
+        return os.path.join(self.folder, part.path)
 
     def starting_at(self, offset: int) -> Shard:
         """This shard with its first range beginning exactly at `offset`."""

@@ -175,7 +175,7 @@ class CSVInputAdapter(InputAdapter):
         transcoded = self._transcode is not None
         parser = Parser(self._dialect, columns, self._null_values, transcoded)
         for part in shard.ranges:
-            with self._open(part.path) as source:
+            with self._open(shard.file_of(part)) as source:
                 if not part.exact and part.start == self._start_byte:
                     part = self._with_exact_start(source, part, parser)
                 yield from self._read_range(source, part, parser)
@@ -185,7 +185,7 @@ class CSVInputAdapter(InputAdapter):
 
         No shard before it checks a guess, so that the records before are read, and left out.
         """
-        _, data_start = self._header(part.path)
+        _, data_start = self._header(source.path)
         start = data_start
         for block in self._read_range(source, FileRange(part.path, data_start, part.start), parser):
             start = block.end

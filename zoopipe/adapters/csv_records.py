@@ -132,24 +132,27 @@ def plain_cut(data: bytes, dialect: Dialect, target: int | None, at_end: bool) -
     cut = _boundary_after(data, target - 1, at_end) if target else _last_boundary(data, at_end)
     if cut == 0 or dialect.quote not in data[:cut]:
         return cut
-    quotes = data.count(dialect.quote, 0, cut)
+    quote = dialect.quote
+    quotes = data.count(quote, 0, cut)
     while quotes % 2:
-        # In plain text an odd count means that the newline is inside a quoted field.
+        # In plain text an odd count means that the newline is inside a quoted field: the next quote
+        # closes it, the last one opened it, and all lines between are inside.
         if at_end and cut == len(data):
             return None
         if target:
-            following = _boundary_after(data, cut, at_end)
-            quotes += data.count(dialect.quote, cut, following or len(data))
+            closing = data.find(quote, cut)
+            following = _boundary_after(data, closing, at_end) if closing >= 0 else 0
+            quotes += data.count(quote, cut, following or len(data))
             cut = following
         else:
-            previous = data.rfind(b"\n", 0, cut - 1) + 1
-            quotes -= data.count(dialect.quote, previous, cut)
+            previous = data.rfind(b"\n", 0, data.rfind(quote, 0, cut)) + 1
+            quotes -= data.count(quote, previous, cut)
             cut = previous
         if cut == 0:
             break
     if cut == 0:
         # Either a quoted field that goes on beyond the data, or quoting that is not plain.
-        return None
+        return 0 if not at_end and is_plain(data + quote, dialect) else None
     return cut if is_plain(data[:cut], dialect) else None
 
 

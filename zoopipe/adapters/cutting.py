@@ -37,7 +37,8 @@ def cut_files(
     total = None
     if all(part.end != END for part in ranges):
         total = sum(part.end - part.start for part in ranges)
-    whole = Shard(0, tuple(ranges), skip, limit)
+    folder = os.getcwd()
+    whole = Shard(0, tuple(ranges), skip, limit, folder)
     if shards == 1:
         return InputPlan((whole,), columns, total, skip)
     if skip or limit is not None:
@@ -51,7 +52,7 @@ def cut_files(
     if len(pieces) == 1:
         uncut = any(part.end == END for part in ranges)
         why = "no byte range of it can be read alone" if uncut else "it is too small to cut"
-    cut = tuple(Shard(index, parts) for index, parts in enumerate(pieces))
+    cut = tuple(Shard(index, parts, folder=folder) for index, parts in enumerate(pieces))
     return InputPlan(cut, columns, total, skip, why)
 
 

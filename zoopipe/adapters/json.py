@@ -115,9 +115,9 @@ class JSONInputAdapter(InputAdapter):
 
     def read(self, shard: Shard, columns: tuple[str, ...] | None) -> Iterator[Block]:
         for part in shard.ranges:
-            with self._open(part.path) as source:
+            with self._open(shard.file_of(part)) as source:
                 start, is_array = _sniff(source)
-            with self._open(part.path) as source:
+            with self._open(shard.file_of(part)) as source:
                 blocks = _array_blocks(source, start) if is_array else _line_blocks(source, part)
                 for block in blocks:
                     block.source = part.path

@@ -17,6 +17,8 @@ from zoopipe.storage.staging import Staging, resolve_target
 from zoopipe.validation import compile_plan
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from zoopipe.pipe import Pipe
 
 logger = logging.getLogger(__name__)
@@ -91,7 +93,7 @@ def _plan_pipe(index: int, pipe: Pipe, shards: int, merge: bool, run_id: str) ->
             pipe.input_adapter,
         )
     model = pipe.schema_model
-    columns = compile_plan(model).names if model is not None else plan.columns or plan.head
+    columns = _model_columns(model, plan) if model is not None else plan.columns or plan.head
     names = reject_columns(plan.columns)
     staging = Staging(target_of(pipe.output_adapter), run_id)
     reject_staging = None
@@ -142,3 +144,13 @@ def _check_columns(planned: PlannedPipe) -> None:
             raise DeclarationError(
                 f"{adapter.output} has no place for {', '.join(missing)}: name them in fieldnames="
             )
+
+
+def _model_columns(model: type[BaseModel], plan: InputPlan) -> tuple[str, ...] | None:
+    """The columns of what a model accepts: its own, then those of the input that it lets through."""
+    names = compile_plan(model).names
+    if names is None or model.model_config.get("extra") != "allow":
+        return names
+    known = {*names, *model.model_fields}
+    known.update(str(info.validation_alias or info.alias) for info in model.model_fields.values())
+    return (*names, *(name for name in plan.columns or plan.head or () if name not in known))

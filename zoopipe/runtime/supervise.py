@@ -154,9 +154,9 @@ class Supervisor:
         run = self._runs[attempt.task.pipe_index]
         self._attempts.pop(id(attempt), None)
         self._kill_at.pop(id(attempt), None)
-        run.ended(attempt.task)
-        if run.is_finished and not run.running:
+        if run.is_finished and run.running == [attempt.task]:
             run.planned.remove_staging()
+        run.ended(attempt.task)
 
     def _commit(self, run: PipeRun) -> None:
         if exceeds_finally(run):

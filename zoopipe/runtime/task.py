@@ -153,7 +153,9 @@ class _Attempt:
     def _numbered_blocks(self) -> Iterator[tuple[Block, int, int]]:
         """Each block with the number of its first record, in the shard and in the input."""
         task = self._task
-        blocks = read_blocks(task.pipe.input_adapter, task.shard, task.columns)
+        pipe = task.pipe
+        most = None if pipe.is_columnar else pipe.executor.get_batch_size()
+        blocks = read_blocks(pipe.input_adapter, task.shard, task.columns, most)
         with contextlib.closing(blocks):
             for block in blocks:
                 self._progress.check_stop()

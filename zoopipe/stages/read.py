@@ -4,19 +4,32 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 
 from zoopipe.adapters.base import Block, InputAdapter, Shard
 
 
 def read_blocks(
-    adapter: InputAdapter, shard: Shard, columns: tuple[str, ...] | None
+    adapter: InputAdapter,
+    shard: Shard,
+    columns: tuple[str, ...] | None,
+    most_records: int | None = None,
 ) -> Generator[Block, None, None]:
-    """The blocks of `shard`, without the records before `skip` and after `limit`."""
+    """The blocks of `shard`, without the records before `skip` and after `limit`.
+
+    Args:
+        most_records: the most that a block may hold; where rows go through Python, so that progress
+            is shown, and a stop obeyed, while a block's worth of them is still on its way.
+    """
     blocks = adapter.read(shard, columns)
     if shard.skip or shard.limit is not None:
         blocks = _trimmed(blocks, shard.skip, shard.limit)
     # A generator can be closed, and with it the file that is read.
-    yield from blocks
+    for block in blocks:
+        if most_records is None or block.records <= most_records:
+            yield block
+        else:
+            yield from _pieces(block, most_records)
 
 
 def _trimmed(blocks: Iterator[Block], skip: int, limit: int | None) -> Iterator[Block]:
@@ -49,3 +62,13 @@ def _slice(block: Block, low: int, high: int) -> Block:
     block.offsets = lambda: whole_offsets()[low:high]
     block.records = high - low
     return block
+
+
+def _pieces(block: Block, most_records: int) -> Iterator[Block]:
+    """A block as several; the last of them stands for the bytes of all."""
+    for low in range(0, block.records, most_records):
+        high = min(low + most_records, block.records)
+        piece = _slice(replace(block), low, high)
+        if high < block.records:
+            piece.end, piece.bytes_read = block.start, 0
+        yield piece

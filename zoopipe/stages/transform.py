@@ -179,6 +179,12 @@ class Transform:
                 if entry["id"] is None or entry["id"] in seen:
                     entry["id"] = f"{flow.block.start}+{flow.added}"
             seen.add(entry["id"])
+            was_dict = place is None or isinstance(flow.rows()[place], dict)
+            if was_dict and not isinstance(entry[self._data], dict):
+                raise HookError(
+                    f"{hook_name(hook)} left {type(entry[self._data]).__name__} as {self._data} of an "
+                    f"entry of {flow.block.source}, which has to be a dict"
+                )
             if EntryStatus(entry["status"]) is EntryStatus.FAILED:
                 text = None if row >= 0 else row_text(entry[self._data])
                 flow.refuse_origin(row, "hook", _entry_reasons(entry, hook), text)

@@ -29,6 +29,9 @@ def resolve_target(output: str) -> Path:
     """
     target = Path(os.path.realpath(output))
     with _writing(target):
+        # /dev/stdout may lead to a regular file, which a rename would take from under its writer.
+        if os.path.abspath(output).startswith("/dev/") and not output.startswith("/dev/shm/"):
+            raise OutputError(f"cannot write {output}: it is a device, not a regular file")
         if target.is_dir():
             raise OutputError(f"cannot write {output}: it is a folder")
         if target.exists() and not target.is_file():

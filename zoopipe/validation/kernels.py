@@ -229,7 +229,7 @@ class DecimalKernel:
     def __init__(self, max_digits: int | None = None, decimal_places: int | None = None) -> None:
         places = self._MOST_PLACES if decimal_places is None else decimal_places
         if max_digits is not None and decimal_places is None:
-            places = min(places, max_digits - 1)
+            places = max(0, min(places, max_digits - 1))
         # The two parts are bounded so that together they never have too many digits.
         whole = (
             self._MOST_WHOLE if max_digits is None else min(max_digits - places, self._MOST_WHOLE)

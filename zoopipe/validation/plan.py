@@ -26,7 +26,14 @@ from zoopipe.columns import (
 from zoopipe.errors import DeclarationError
 from zoopipe.validation.fieldwise import NO_VALUE, Refused
 from zoopipe.validation.reasons import raised_reason, reasons_of
-from zoopipe.validation.schema import Reading, default_cell, is_overridden, read_model
+from zoopipe.validation.schema import (
+    Reading,
+    default_cell,
+    dump_names,
+    has_own_text,
+    is_overridden,
+    read_model,
+)
 
 
 @dataclass(slots=True)
@@ -86,7 +93,7 @@ class ModelPlan:
 
     Attributes:
         model: the pydantic model.
-        names: its field names, in the order of its output.
+        names: the keys of its dump, in order; None where only a dump could tell.
         columnar: whether rows can be proved by columns at all.
     """
 
@@ -97,13 +104,14 @@ class ModelPlan:
         nonfinite: NonFinite,
     ) -> None:
         self.model = model
-        self.names = tuple(model.model_fields) + tuple(model.model_computed_fields)
+        self.names = dump_names(model)
         self.columnar = bool(reading.fields)
         self._reading = reading
         self._fields = reading.fields
         self._sources = frozenset(plan.source for plan in reading.fields)
         self._nonfinite: NonFinite = nonfinite
         self._python = [(plan, plan.python) for plan in reading.fields if plan.python is not None]
+        self._has_own_text = has_own_text(model)
         own_dump = any(is_overridden(model, name) for name in ("model_dump", "model_dump_json"))
         self._plain_dump = nonfinite == "null" and not own_dump
 
@@ -111,7 +119,7 @@ class ModelPlan:
         """How each field is checked, and why."""
         obstacles = self._reading.obstacles
         found = []
-        for name in self.names:
+        for name in self.model.model_fields:
             own, model_wide = obstacles.get(name), obstacles.get("")
             if own or model_wide:
                 found.append(
@@ -338,7 +346,7 @@ class ModelPlan:
         )
         pairs: list[Any] = accepted.values
         accepted.values = [value for value, _ in pairs]
-        if not self.columnar or self._python:
+        if self._has_own_text:
             accepted.instances = [instance for _, instance in pairs]
         return _kept_if_refused(accepted)
 

@@ -328,3 +328,42 @@ def _default_fits(value: Any, kernel: Kernel) -> bool:
     }
     fits = type(value) is kinds.get((kernel.encoding, kernel.logical))
     return fits and default_cell(value) != "null"
+
+
+def has_own_text(model: type[BaseModel]) -> bool:
+    """Whether a model may write a value otherwise than pydantic writes any value of its type: it has
+    serializers, computed fields, settings about them, or methods of its own."""
+    if any(is_overridden(model, name) for name in _OVERRIDABLE):
+        return True
+    return _mentions_text(model.__pydantic_core_schema__)
+
+
+def _mentions_text(schema: Any) -> bool:
+    if isinstance(schema, Mapping):
+        if "serialization" in schema or schema.get("computed_fields"):
+            return True
+        if any(str(key).startswith(("ser_", "serialize_")) for key in schema):
+            return True
+        inner = [
+            value for key, value in schema.items() if key not in ("metadata", "default", "cls")
+        ]
+        return any(map(_mentions_text, inner))
+    if isinstance(schema, list | tuple):
+        return any(map(_mentions_text, schema))
+    return False
+
+
+def dump_names(model: type[BaseModel]) -> tuple[str, ...] | None:
+    """The keys of a model's dump, in order; None where only a dump could tell them."""
+    decorators = model.__pydantic_decorators__
+    if model.__pydantic_root_model__ or decorators.model_serializers:
+        return None
+    by_alias = bool(model.model_config.get("serialize_by_alias"))
+    fields = {name: info for name, info in model.model_fields.items() if not info.exclude}
+    computed = model.model_computed_fields
+    if not by_alias:
+        return (*fields, *computed)
+    return (
+        *(info.serialization_alias or info.alias or name for name, info in fields.items()),
+        *(info.alias or name for name, info in computed.items()),
+    )

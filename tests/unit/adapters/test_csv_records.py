@@ -75,7 +75,7 @@ def test_quoting_is_plain_only_when_quotes_stand_at_the_ends_of_fields(
         (b"abc", None, False, 0),
         (b'"a\nb"\nc\n', 2, False, 6),
         (b'x\n"a\nb', None, False, 2),
-        (b'"a\nb', None, False, None),
+        (b'"a\nb', None, False, 0),
         (b'"a\nb', None, True, None),
         (b'"a\nb\n', 5, True, None),
         (b'a"b\nc\n', 1, False, None),
