@@ -1,6 +1,6 @@
-"""The command line: `zoopipe run`, `zoopipe demo`.
+"""The command line: `zoopipe run`, `zoopipe explain`, `zoopipe demo`.
 
-Everything that is shown goes to stderr. Exit codes:
+All that a run shows goes to stderr. Exit codes:
 
 | code | means |
 |---|---|
@@ -137,6 +137,22 @@ def demo(folder: Path, workers: int | None, engine: str, merge: bool) -> None:
     click.echo(f"rejects are in {folder / 'rejected.jsonl'}", err=True)
 
 
+@main.command()
+@click.argument("target", metavar="MODULE:MODEL")
+@_exits
+def explain(target: str) -> None:
+    """Say how each field of a model is checked: over columns, field by field, or by whole rows.
+
+    MODEL is the name of a pydantic model, or of a Pipe that has one.
+    """
+    from zoopipe.pipe import Pipe
+    from zoopipe.validation import explain as explain_model
+
+    value = _load(target)
+    model = value.schema_model if isinstance(value, Pipe) else value
+    click.echo(explain_model(model))
+
+
 def load_pipes(target: str) -> list[Any]:
     """The pipes that `module:name` names.
 
@@ -145,13 +161,7 @@ def load_pipes(target: str) -> list[Any]:
     """
     from zoopipe.pipe import Pipe
 
-    module_name, colon, name = target.rpartition(":")
-    if not colon or not module_name or not name:
-        raise DeclarationError(f"{target!r} is not of the form module:pipe")
-    module = _load_module(module_name)
-    if not hasattr(module, name):
-        raise DeclarationError(f"{module_name} has no {name!r}")
-    value = getattr(module, name)
+    value = _load(target)
     if callable(value) and not isinstance(value, Pipe):
         value = value()
     pipes = [value] if isinstance(value, Pipe) else value
@@ -160,6 +170,17 @@ def load_pipes(target: str) -> list[Any]:
             f"{target} is a {type(value).__name__}, not a Pipe or a list of them"
         )
     return list(pipes)
+
+
+def _load(target: str) -> Any:
+    """What `module:name` names."""
+    module_name, colon, name = target.rpartition(":")
+    if not colon or not module_name or not name:
+        raise DeclarationError(f"{target!r} is not of the form module:name")
+    module = _load_module(module_name)
+    if not hasattr(module, name):
+        raise DeclarationError(f"{module_name} has no {name!r}")
+    return getattr(module, name)
 
 
 def _load_module(name: str) -> ModuleType:

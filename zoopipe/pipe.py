@@ -82,6 +82,14 @@ class Pipe:
         """Whether no hook asks for rows as Python objects."""
         return all(isinstance(hook, ColumnHook) for hook in self.hooks)
 
+    def explain(self) -> str:
+        """A table of how each field of the model is checked, and why; empty without a model."""
+        if self.schema_model is None:
+            return ""
+        from zoopipe.validation import explain
+
+        return explain(self.schema_model)
+
     def with_executor(self, executor: BaseExecutor) -> Pipe:
         """The same declaration with another executor."""
         return Pipe(

@@ -106,7 +106,7 @@ def test_run_exits_1_and_publishes_nothing_when_a_pipe_fails(job: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "said"),
     [
-        ("job", "module:pipe"),
+        ("job", "module:name"),
         ("nothere:pipe", "there is no module 'nothere'"),
         ("nothere.py:pipe", "there is no file"),
         ("job:nothing", "has no 'nothing'"),
@@ -168,6 +168,21 @@ def test_demo_gives_what_a_row_loop_gives(tmp_path: Path) -> None:
     assert text_lines(tmp_path / "flights.jsonl") == lines
     rejects = json_lines(tmp_path / "rejected.jsonl")
     assert [(row["_row"], row["_errors"]) for row in rejects] == refused
+
+
+@pytest.mark.parametrize("name", ["User", "pipe"])
+def test_explain_says_how_each_field_is_checked(job: Path, name: str) -> None:
+    done = zoopipe(job, "explain", f"job:{name}")
+    assert done.returncode == 0, done.stderr
+    heading, *fields = done.stdout.splitlines()
+    assert heading.split() == ["field", "checked", "in", "why"]
+    assert [line.split()[:2] for line in fields] == [["id", "columns"], ["name", "columns"]]
+
+
+def test_explain_exits_2_when_there_is_no_model(job: Path) -> None:
+    done = zoopipe(job, "explain", "job:number")
+    assert done.returncode == 2
+    assert "must be a pydantic BaseModel class" in done.stderr
 
 
 def test_help_and_version_are_shown(tmp_path: Path) -> None:

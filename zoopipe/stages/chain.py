@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +77,8 @@ class Chain:
         self._rows_after = any(
             not isinstance(hook, ColumnHook) for hook in pipe.post_validation_hooks
         )
+        whole_rows = self._plan is not None and not self._plan.columnar
+        self._makes_rows = whole_rows or not pipe.is_columnar
         self._wants_entries = any(isinstance(hook, BaseHook) for hook in hooks)
         self._wants_rejects = pipe.error_output_adapter is not None
         self._writer = writer
@@ -128,6 +132,10 @@ class Chain:
             shard_record: the number of its first record in the shard, from 0.
             input_record: the number of its first record in the whole input, from 0.
         """
+        with _collector_held(self._makes_rows):
+            return self._process(block, shard_record, input_record)
+
+    def _process(self, block: Block, shard_record: int, input_record: int) -> Outcome:
         flow = Flow.of(block, objects_only=self._plan is None)
         if self._wants_entries:
             make_entries(flow, input_record)
@@ -218,6 +226,20 @@ class Chain:
         if instance is None or self._plan is None:
             return json_text(row, self._nonfinite)
         return self._plan.hooked_text(row, instance)
+
+
+@contextlib.contextmanager
+def _collector_held(held: bool) -> Iterator[None]:
+    """Holds the cyclic collector off while a batch's rows are Python objects: it would look at all of
+    them again and again, and they go when the batch goes."""
+    if not held or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _hook_error(hook: AnyHook, method: str, error: BaseException) -> BaseException:

@@ -4,6 +4,6 @@ The door is narrow: `compile_plan(model, ...)` gives a `ModelPlan`, and a plan's
 `rows` take a batch, or rows, and give back what was accepted and what was refused, and why.
 """
 
-from zoopipe.validation.plan import Accepted, ModelPlan, compile_plan
+from zoopipe.validation.plan import Accepted, ModelPlan, compile_plan, explain
 
-__all__ = ["Accepted", "ModelPlan", "compile_plan"]
+__all__ = ["Accepted", "ModelPlan", "compile_plan", "explain"]

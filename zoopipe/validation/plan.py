@@ -88,6 +88,21 @@ def compile_plan(model: type[BaseModel], nonfinite: NonFinite = "null") -> Model
     return ModelPlan(model, read_model(model), nonfinite)
 
 
+def explain(model: type[BaseModel]) -> str:
+    """A table of how each field of a model is checked, and why.
+
+    Raises:
+        DeclarationError: as for `compile_plan`.
+    """
+    rows = [("field", "checked in", "why")]
+    rows += [(field.name, field.how, field.why) for field in compile_plan(model).explain()]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
 class ModelPlan:
     """A model, ready to be run over batches.
 
@@ -340,14 +355,16 @@ class ModelPlan:
         return json_text(instance.model_dump(mode="json"), self._nonfinite)
 
     def _python_rows(self, rows: Sequence[Any]) -> Accepted:
-        """Every row by pydantic, as `model_dump()`, beside the instance that it is a dump of."""
+        """Every row by pydantic, as `model_dump()`, beside the instance that it is a dump of where the
+        model has its own ways to write it."""
+        if not self._has_own_text:
+            return _kept_if_refused(self._each(rows, range(len(rows)), _python_dump))
         accepted = self._each(
             rows, range(len(rows)), lambda instance: (instance.model_dump(), instance)
         )
         pairs: list[Any] = accepted.values
         accepted.values = [value for value, _ in pairs]
-        if self._has_own_text:
-            accepted.instances = [instance for _, instance in pairs]
+        accepted.instances = [instance for _, instance in pairs]
         return _kept_if_refused(accepted)
 
     def _each(self, rows: Sequence[Any], positions: Sequence[int], dump: Any) -> Accepted:
