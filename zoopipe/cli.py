@@ -149,7 +149,7 @@ def explain(target: str) -> None:
     from zoopipe.validation import explain as explain_model
 
     value = _load(target)
-    model = value.schema_model if isinstance(value, Pipe) else value
+    model: Any = value.schema_model if isinstance(value, Pipe) else value
     click.echo(explain_model(model))
 
 
