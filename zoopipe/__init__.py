@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     )
     from zoopipe.manager import PipeManager
     from zoopipe.pipe import Pipe
-    from zoopipe.report import FlowReport, PipeReport, PipeStatus
+    from zoopipe.report import FlowReport, PipeReport, PipeStatus, get_logger
     from zoopipe.runtime.engine import BaseEngine
     from zoopipe_multiprocess import MultiProcessEngine
 
@@ -70,7 +70,7 @@ _HOMES = {
     ),
     "zoopipe.manager": ("PipeManager",),
     "zoopipe.pipe": ("Pipe",),
-    "zoopipe.report": ("FlowReport", "PipeReport", "PipeStatus"),
+    "zoopipe.report": ("FlowReport", "PipeReport", "PipeStatus", "get_logger"),
     "zoopipe.runtime.engine": ("BaseEngine",),
     "zoopipe_multiprocess": ("MultiProcessEngine",),
 }
@@ -110,6 +110,7 @@ __all__ = [
     "SingleThreadExecutor",
     "WorkerLostError",
     "ZooPipeError",
+    "get_logger",
 ]
 
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import enum
 import html
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+
+
+def get_logger(name: str = "zoopipe") -> logging.Logger:
+    """The logger that runs speak on. Handlers and levels are the application's to set."""
+    return logging.getLogger(name)
 
 
 class PipeStatus(enum.Enum):
