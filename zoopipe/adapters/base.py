@@ -12,15 +12,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 
 from zoopipe.columns import NonFinite
-
-Stage = Literal["parse", "validate", "hook", "write"]
-#: One reason for a rejection: `{"loc": [...], "type": ..., "msg": ...}`, pydantic's own shape.
-Reason = dict[str, Any]
+from zoopipe.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)

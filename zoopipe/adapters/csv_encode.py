@@ -8,10 +8,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from zoopipe.adapters.base import Encoded, Reason
+from zoopipe.adapters.base import Encoded
 from zoopipe.adapters.csv_records import Dialect
 from zoopipe.arrays import EMPTY, int64_array, text_array, text_bytes, text_scalar
 from zoopipe.columns import cell_text, cells, concat, is_record_batch, rows_of
+from zoopipe.reasons import Reason
 
 _NEWLINE = text_scalar("\n")
 

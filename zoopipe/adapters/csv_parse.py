@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from zoopipe.adapters.base import Block, Reason, Unparsed
+from zoopipe.adapters.base import Block, Unparsed
 from zoopipe.adapters.csv_records import Dialect, line_offsets, plain_cut, read_records
 from zoopipe.arrays import text_array
+from zoopipe.reasons import Reason
 from zoopipe.storage.files import bom_length, encodes
 
 

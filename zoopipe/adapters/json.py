@@ -17,7 +17,6 @@ from zoopipe.adapters.base import (
     FileRange,
     InputAdapter,
     InputPlan,
-    Reason,
     Shard,
     Unparsed,
 )
@@ -27,6 +26,7 @@ from zoopipe.adapters.text import Encoder, Framing, TextOutputAdapter
 from zoopipe.arrays import text_array, text_bytes, text_scalar
 from zoopipe.columns import concat, is_record_batch, json_cells, record_batch
 from zoopipe.errors import DeclarationError, InputError
+from zoopipe.reasons import Reason
 from zoopipe.storage.files import (
     BLOCK_BYTES,
     END,

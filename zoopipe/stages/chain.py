@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pydantic_core import PydanticSerializationError
 
-from zoopipe.adapters.base import Block, Encoded, PartWriter, Reason
+from zoopipe.adapters.base import Block, Encoded, PartWriter
 from zoopipe.arrays import text_array
 from zoopipe.columns import NonFinite, json_text, record_batch
 from zoopipe.errors import HookError
@@ -25,6 +25,7 @@ from zoopipe.hooks import (
     HookStore,
     hook_name,
 )
+from zoopipe.reasons import Reason
 from zoopipe.stages.flow import Flow
 from zoopipe.stages.rejects import RejectedRow, first_rejects, reject_batch, summarize
 from zoopipe.stages.transform import Transform, make_entries

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pydantic_core import PydanticSerializationError
 
-from zoopipe.adapters.base import Block, Reason, Stage
+from zoopipe.adapters.base import Block
 from zoopipe.columns import is_record_batch, json_text, rows_of
 from zoopipe.hooks import EntryTypedDict
+from zoopipe.reasons import Reason, Stage
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

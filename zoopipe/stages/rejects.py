@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic_core import to_json
 
-from zoopipe.adapters.base import Block, Reason
+from zoopipe.adapters.base import Block
 from zoopipe.arrays import int64_array, int64_scalar, repeat, text_array
 from zoopipe.columns import RECORD, encoded_field, is_record_batch, record_batch
+from zoopipe.reasons import Reason
 from zoopipe.stages.flow import Refusal
 from zoopipe.storage.files import encodes
 

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from zoopipe.adapters.base import Reason
 from zoopipe.columns import from_rows, rows_of, typed
 from zoopipe.errors import HookError
 from zoopipe.hooks import (
@@ -21,8 +20,8 @@ from zoopipe.hooks import (
     HookStore,
     hook_name,
 )
+from zoopipe.reasons import Reason, clean_text, raised_reason
 from zoopipe.stages.flow import Flow, row_text
-from zoopipe.validation.reasons import clean_text, raised_reason
 
 DataKey = Literal["raw_data", "validated_data"]
 

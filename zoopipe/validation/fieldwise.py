@@ -13,8 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import SchemaSerializer, SchemaValidator
 
-from zoopipe.adapters.base import Reason
-from zoopipe.validation.reasons import raised_reason, reasons_of
+from zoopipe.reasons import Reason, raised_reason, reasons_of
 
 # Types whose validators and serializers look at nothing but the value.
 _LONELY_TYPES = {

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ValidationError
 
-from zoopipe.adapters.base import Reason
 from zoopipe.arrays import FALSE, mask_of, nulls, positions_of, repeat, text_array
 from zoopipe.columns import (
     NonFinite,
@@ -24,8 +23,8 @@ from zoopipe.columns import (
     rows_of,
 )
 from zoopipe.errors import DeclarationError
+from zoopipe.reasons import Reason, raised_reason, reasons_of
 from zoopipe.validation.fieldwise import NO_VALUE, Refused
-from zoopipe.validation.reasons import raised_reason, reasons_of
 from zoopipe.validation.schema import (
     Reading,
     default_cell,

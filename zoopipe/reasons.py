@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 from pydantic import ValidationError
 
-from zoopipe.adapters.base import Reason
+#: Where a row was refused.
+Stage = Literal["parse", "validate", "hook", "write"]
+#: One reason: `{"loc": [...], "type": ..., "msg": ...}`.
+Reason = dict[str, Any]
 
 
 def reasons_of(error: ValidationError) -> list[Reason]:
