@@ -29,10 +29,14 @@ def _validity(flags: Sequence[bool]) -> pa.Buffer | None:
 
 
 def _bitmap(flags: Sequence[bool]) -> pa.Buffer:
-    bits = bytearray((len(flags) + 7) // 8)
-    for position, flag in enumerate(flags):
-        if flag:
-            bits[position >> 3] |= 1 << (position & 7)
+    return _bits(len(flags), (position for position, flag in enumerate(flags) if flag))
+
+
+def _bits(length: int, positions: Iterable[int]) -> pa.Buffer:
+    """`length` bits, set at `positions`."""
+    bits = bytearray((length + 7) // 8)
+    for position in positions:
+        bits[position >> 3] |= 1 << (position & 7)
     return pa.py_buffer(bytes(bits))
 
 
@@ -120,16 +124,18 @@ def zeros(length: int) -> pa.Int64Array:
 
 def mask_of(length: int, positions: Iterable[int]) -> pa.BooleanArray:
     """A mask of `length` rows that is true at `positions`."""
-    bits = bytearray((length + 7) // 8)
-    for position in positions:
-        bits[position >> 3] |= 1 << (position & 7)
-    return pa.Array.from_buffers(pa.bool_(), length, [None, pa.py_buffer(bytes(bits))])
+    return pa.Array.from_buffers(pa.bool_(), length, [None, _bits(length, positions)])
 
 
 def positions_of(mask: pa.BooleanArray) -> list[int]:
     """The positions at which `mask` is true, ascending."""
     positions: list[int] = pc.indices_nonzero(mask).to_pylist()
     return positions
+
+
+def no_nulls(mask: pa.BooleanArray) -> pa.BooleanArray:
+    """`mask` with its nulls false."""
+    return pc.fill_null(mask, FALSE) if mask.null_count else mask
 
 
 FALSE: pa.BooleanScalar = mask_of(1, ())[0]

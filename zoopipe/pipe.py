@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from zoopipe.adapters.base import InputAdapter, OutputAdapter
 from zoopipe.errors import DeclarationError
 from zoopipe.executors import BaseExecutor, SingleThreadExecutor
-from zoopipe.hooks import AnyHook, ColumnHook, HookLike, ordered_hooks
+from zoopipe.hooks import AnyHook, BaseHook, ColumnHook, HookLike, ordered_hooks
 from zoopipe.runtime.limits import parse_max_errors
 
 if TYPE_CHECKING:
@@ -81,6 +81,11 @@ class Pipe:
     def is_columnar(self) -> bool:
         """Whether no hook asks for rows as Python objects."""
         return all(isinstance(hook, ColumnHook) for hook in self.hooks)
+
+    @property
+    def has_entries(self) -> bool:
+        """Whether a hook asks for rows in envelopes."""
+        return any(isinstance(hook, BaseHook) for hook in self.hooks)
 
     def explain(self) -> str:
         """A table of how each field of the model is checked, and why; empty without a model."""

@@ -34,6 +34,15 @@ class FileRange:
     exact: bool = True
 
 
+def append_range(ranges: list[FileRange], part: FileRange) -> None:
+    """Appends a range, or lengthens the last one where the two touch."""
+    last = ranges[-1] if ranges else None
+    if last is not None and (last.path, last.end) == (part.path, part.start):
+        ranges[-1] = replace(last, end=part.end)
+    else:
+        ranges.append(part)
+
+
 @dataclass(frozen=True, slots=True)
 class Shard:
     """A disjoint part of one pipe's input that can be read alone.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from zoopipe.adapters.base import FileRange, Shard
+from zoopipe.adapters.base import FileRange, Shard, append_range
 from zoopipe.errors import LedgerError
 from zoopipe.runtime.task import ShardResult
 from zoopipe.storage.files import END
@@ -69,9 +69,5 @@ def _joined(ranges: Sequence[FileRange]) -> list[FileRange]:
     """Ranges with those that touch made one."""
     joined: list[FileRange] = []
     for part in ranges:
-        last = joined[-1] if joined else None
-        if last is not None and last.path == part.path and last.end == part.start:
-            joined[-1] = FileRange(last.path, last.start, part.end, last.exact)
-        else:
-            joined.append(part)
+        append_range(joined, part)
     return joined

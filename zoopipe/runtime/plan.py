@@ -11,7 +11,6 @@ from uuid import uuid4
 
 from zoopipe.adapters.base import InputPlan, OutputAdapter
 from zoopipe.errors import DeclarationError, OutputError
-from zoopipe.hooks import BaseHook
 from zoopipe.stages.rejects import META_NAMES, reject_columns
 from zoopipe.storage.staging import Staging, resolve_target
 from zoopipe.validation import compile_plan
@@ -99,7 +98,6 @@ def _plan_pipe(index: int, pipe: Pipe, shards: int, merge: bool, run_id: str) ->
     reject_staging = None
     if pipe.error_output_adapter is not None:
         reject_staging = Staging(target_of(pipe.error_output_adapter), run_id)
-    has_entries = any(isinstance(hook, BaseHook) for hook in pipe.hooks)
     planned = PlannedPipe(
         index=index,
         pipe=pipe,
@@ -109,7 +107,7 @@ def _plan_pipe(index: int, pipe: Pipe, shards: int, merge: bool, run_id: str) ->
         staging=staging,
         reject_staging=reject_staging,
         merge=merge,
-        counted=has_entries and len(plan.shards) > 1,
+        counted=pipe.has_entries and len(plan.shards) > 1,
     )
     try:
         staging.create()

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import psutil
 import pyarrow as pa
 
-from zoopipe.adapters.base import Block, FileRange, PartWriter, Shard
+from zoopipe.adapters.base import Block, FileRange, PartWriter, Shard, append_range
 from zoopipe.errors import HookError, OutputError, RunStopped, ZooPipeError, in_tree
 from zoopipe.runtime.progress import Progress
 from zoopipe.stages.chain import Chain, Outcome
 from zoopipe.stages.read import read_blocks
 from zoopipe.stages.rejects import NAMED_REJECTS, RejectedRow
+from zoopipe.storage.staging import writing
 
 if TYPE_CHECKING:
     from zoopipe.pipe import Pipe
@@ -116,7 +117,7 @@ class _Attempt:
         self._progress = progress
         self._process = psutil.Process()
         progress.rss_bytes = self._process.memory_info().rss
-        self._ranges = _Ranges()
+        self._ranges: list[FileRange] = []
         self._records = 0
         self._totals: Counter[str] = Counter()
         self._summary: Counter[tuple[str, str]] = Counter()
@@ -167,7 +168,7 @@ class _Attempt:
         if outcome.rejects is not None:
             rejects.write(outcome.rejects)
         block = outcome.block
-        self._ranges.add(block)
+        append_range(self._ranges, FileRange(block.source, block.start, block.end))
         self._summary.update(outcome.summary)
         if len(self._first_rejects) < NAMED_REJECTS:
             self._first_rejects += outcome.first_rejects
@@ -195,7 +196,7 @@ class _Attempt:
         totals = dict.fromkeys(("records", "written", "rejected", "dropped", "added"), 0)
         totals.update(self._totals)
         return ShardResult(
-            ranges=self._ranges.all(),
+            ranges=tuple(self._ranges),
             summary=tuple(self._summary.items()),
             first_rejects=tuple(self._first_rejects[:NAMED_REJECTS]),
             **totals,
@@ -217,29 +218,13 @@ def _hooks(chain: Chain) -> Iterator[None]:
 
 def _count(task: Task, progress: Progress) -> ShardResult:
     """Counts a shard's records, and finds its exact ends."""
-    ranges, records = _Ranges(), 0
+    ranges: list[FileRange] = []
+    records = 0
     for block in read_blocks(task.pipe.input_adapter, task.shard, task.columns):
         progress.check_stop()
-        ranges.add(block)
+        append_range(ranges, FileRange(block.source, block.start, block.end))
         records += block.records
-    return ShardResult(ranges.all(), records)
-
-
-class _Ranges:
-    """The byte ranges that an attempt has read."""
-
-    def __init__(self) -> None:
-        self._ranges: list[FileRange] = []
-
-    def add(self, block: Block) -> None:
-        last = self._ranges[-1] if self._ranges else None
-        if last is not None and (last.path, last.end) == (block.source, block.start):
-            self._ranges[-1] = FileRange(last.path, last.start, block.end)
-        else:
-            self._ranges.append(FileRange(block.source, block.start, block.end))
-
-    def all(self) -> tuple[FileRange, ...]:
-        return tuple(self._ranges)
+    return ShardResult(tuple(ranges), records)
 
 
 class _RejectsPart:
@@ -251,24 +236,18 @@ class _RejectsPart:
         self._stream: pa.RecordBatchStreamWriter | None = None
 
     def write(self, batch: pa.RecordBatch) -> None:
-        with self._writing():
+        assert self._path is not None, "rows are rejected to a file"
+        with writing(self._path):
             if self._stream is None:
                 self._file = pa.OSFile(str(self._path), "wb")
                 self._stream = pa.ipc.new_stream(self._file, batch.schema)
             self._stream.write_batch(batch)
 
     def close(self) -> None:
-        if self._stream is not None and self._file is not None:
-            with self._writing():
+        if self._path is not None and self._stream is not None and self._file is not None:
+            with writing(self._path):
                 self._stream.close()
                 self._file.close()
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise OutputError(f"cannot write {self._path}: {error.strerror or error}") from error
 
     def discard(self) -> None:
         with contextlib.suppress(OutputError, pa.ArrowException):

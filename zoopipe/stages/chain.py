@@ -68,7 +68,6 @@ class Chain:
     """
 
     def __init__(self, pipe: Pipe, writer: PartWriter) -> None:
-        hooks = (*pipe.pre_validation_hooks, *pipe.post_validation_hooks)
         batch_rows = pipe.executor.get_batch_size()
         self._nonfinite: NonFinite = pipe.output_adapter.nonfinite
         model = pipe.schema_model
@@ -80,11 +79,11 @@ class Chain:
         )
         whole_rows = self._plan is not None and not self._plan.columnar
         self._makes_rows = whole_rows or not pipe.is_columnar
-        self._wants_entries = any(isinstance(hook, BaseHook) for hook in hooks)
+        self._wants_entries = pipe.has_entries
         self._wants_rejects = pipe.error_output_adapter is not None
         self._writer = writer
         # A hook that is given twice still is one hook: it is set up and torn down once.
-        unique = {id(hook): hook for hook in hooks}.values()
+        unique = {id(hook): hook for hook in pipe.hooks}.values()
         self._hooks = [hook for hook in unique if not isinstance(hook, FunctionHook)]
         self._store: HookStore = {}
 

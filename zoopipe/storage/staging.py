@@ -28,7 +28,7 @@ def resolve_target(output: str) -> Path:
         OutputError: it is there and is not a regular file, so that a rename would destroy it.
     """
     target = Path(os.path.realpath(output))
-    with _writing(target):
+    with writing(target):
         # /dev/stdout may lead to a regular file, which a rename would take from under its writer.
         if os.path.abspath(output).startswith("/dev/") and not output.startswith("/dev/shm/"):
             raise OutputError(f"cannot write {output}: it is a device, not a regular file")
@@ -54,14 +54,12 @@ class Staging:
         Raises:
             OutputError: it cannot be made or written to.
         """
-        try:
+        with writing(self.target):
             # The rows of a target that only its owner may read are not for others either.
             self.folder.mkdir(mode=0o700, parents=True)
             probe = self.folder / "probe"
             probe.touch()
             probe.unlink()
-        except OSError as error:
-            raise OutputError(f"cannot write {self.target}: {error.strerror or error}") from error
 
     def part(self, shard: int, attempt: int) -> Path:
         """The file that one attempt at one shard writes."""
@@ -87,23 +85,24 @@ class PartFile:
             one, never swallowed.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, append: bool = False) -> None:
         self.path = path
-        self.bytes_written = 0
-        with _writing(path):
-            self._file: IO[bytes] = open(path, "xb", buffering=0)  # noqa: SIM115
+        with writing(path):
+            mode = "r+b" if append else "xb"
+            self._file: IO[bytes] = open(path, mode, buffering=0)  # noqa: SIM115
+            self.bytes_written = self._file.seek(0, os.SEEK_END)
 
     def write(self, data: bytes | memoryview) -> None:
         """Writes all of `data`."""
         view = memoryview(data).cast("B")
         self.bytes_written += view.nbytes
-        with _writing(self.path):
+        with writing(self.path):
             while view.nbytes:
                 view = view[self._file.write(view) :]
 
     def append_file(self, path: Path) -> None:
         """Writes all of another file, by the kernel where the file system can."""
-        with _writing(self.path), open(path, "rb", buffering=0) as source:
+        with writing(self.path), open(path, "rb", buffering=0) as source:
             left = os.fstat(source.fileno()).st_size
             self.bytes_written += left
             while left > 0:
@@ -112,7 +111,7 @@ class PartFile:
     def close(self) -> None:
         """Makes the file durable, and closes it."""
         if not self._file.closed:
-            with _writing(self.path):
+            with writing(self.path):
                 os.fsync(self._file.fileno())
                 self._file.close()
 
@@ -124,16 +123,11 @@ class PartFile:
 
 def reopen(path: Path) -> PartFile:
     """A closed part, opened again to append to it."""
-    part = PartFile.__new__(PartFile)
-    part.path = path
-    with _writing(path):
-        part._file = open(path, "r+b", buffering=0)  # noqa: SIM115 (closed by close)
-        part.bytes_written = part._file.seek(0, os.SEEK_END)
-    return part
+    return PartFile(path, append=True)
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
     """Turns the operating system's errors into one sentence with the path."""
     try:
         yield
@@ -169,9 +163,10 @@ def publish(staged: Path, target: Path) -> None:
 
     A file that was there hands its permissions on, as it would if it were opened and written to.
 
-    Effect: readers see the old file or the new one, whole; if this raises, the old one.
+    Effect: readers see the old file or the new one, whole. If this raises it is the old one, unless
+    what failed was making the rename durable.
     """
-    with _writing(target):
+    with writing(target):
         with suppress(FileNotFoundError):
             shutil.copymode(target, staged)
         os.replace(staged, target)
@@ -190,7 +185,7 @@ def part_target(target: Path, number: int) -> Path:
 def remove_parts_beyond(target: Path, count: int) -> None:
     """Removes the parts with a number above `count` that an earlier, wider run left behind."""
     pattern = re.compile(re.escape(target.stem) + r"_part_(\d{5})" + re.escape(target.suffix))
-    with _writing(target):
+    with writing(target):
         for path in target.parent.iterdir():
             match = pattern.fullmatch(path.name)
             if match and int(match[1]) > count:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from zoopipe.arrays import int64_scalar, nulls, text_array, typed_array
 from zoopipe.columns import Encoding
-from zoopipe.validation.kernels import Kernel, Proof
+from zoopipe.validation.kernels import Kernel, Proof, proof_of
 
 _COMPARISONS = {"gt": pc.greater, "ge": pc.greater_equal, "lt": pc.less, "le": pc.less_equal}
 _LARGEST = 1 << 62
@@ -47,9 +47,7 @@ class BoundsKernel:
         if self._multiple is not None:
             whole = pc.multiply(pc.divide(numbers, self._multiple), self._multiple)
             kept = _and(kept, pc.equal(whole, numbers))
-        if kept is not None and kept.true_count == len(column):
-            kept = None
-        return Proof(proof.cells, kept)
+        return proof_of(proof.cells, kept)
 
 
 def _and(first: pa.BooleanArray | None, second: pa.BooleanArray) -> pa.BooleanArray:
@@ -115,9 +113,7 @@ class TextKernel:
             cells = pc.ascii_lower(cells)
         elif self._upper:
             cells = pc.ascii_upper(cells)
-        if proved is not None and proved.true_count == len(column):
-            proved = None
-        return Proof(cells, proved)
+        return proof_of(cells, proved)
 
 
 # What Rust's regular expressions (pydantic) and RE2 (Arrow) read alike, over ASCII text: no

@@ -14,7 +14,7 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from zoopipe.arrays import FALSE, text_array, text_bytes
+from zoopipe.arrays import no_nulls, text_array, text_bytes
 from zoopipe.columns import Encoding, float_text
 
 
@@ -29,6 +29,13 @@ class Proof:
 
     cells: pa.StringArray
     proved: pa.BooleanArray | None
+
+
+def proof_of(cells: pa.StringArray, proved: pa.BooleanArray | None) -> Proof:
+    """A proof that says None where every cell is proved."""
+    if proved is not None and proved.true_count == len(proved):
+        proved = None
+    return Proof(cells, proved)
 
 
 class Kernel(Protocol):
@@ -53,8 +60,7 @@ class StrKernel:
 
 def _matching(column: pa.StringArray, pattern: str) -> Proof:
     """Text that matches `pattern` is already the text of its value."""
-    matches = pc.match_substring_regex(column, pattern=pattern)
-    return Proof(column, None if matches.true_count == len(column) else matches)
+    return proof_of(column, pc.match_substring_regex(column, pattern=pattern))
 
 
 def _as_it_is(column: pa.StringArray) -> Proof:
@@ -116,7 +122,7 @@ class FloatKernel:
         if not other.true_count:
             return Proof(column, shortest)
         values = column.filter(other, null_selection_behavior="drop").cast(pa.float64())
-        cells = pc.replace_with_mask(column, _no_nulls(other), float_text(values))
+        cells = pc.replace_with_mask(column, no_nulls(other), float_text(values))
         return Proof(cells, decimal)
 
 
@@ -204,10 +210,6 @@ class DateTimeKernel:
         return Proof(pc.if_else(spaced, replaced, column), proof.proved)
 
 
-def _no_nulls(mask: pa.BooleanArray) -> pa.BooleanArray:
-    return pc.fill_null(mask, FALSE) if mask.null_count else mask
-
-
 class UUIDKernel:
     """The form with hyphens, in lower case: it is the text that a UUID is written as."""
 
@@ -255,8 +257,7 @@ class ChoiceKernel:
         self._choices = text_array(list(choices))
 
     def prove(self, column: pa.StringArray) -> Proof:
-        found = pc.is_in(column, value_set=self._choices)
-        return Proof(column, None if found.true_count == len(column) else found)
+        return proof_of(column, pc.is_in(column, value_set=self._choices))
 
 
 class NullableKernel:
@@ -271,9 +272,7 @@ class NullableKernel:
         proof = self._inner.prove(column)
         if proof.proved is None or not column.null_count:
             return proof
-        missing = column.is_null()
-        proved = pc.or_kleene(missing, proof.proved)
-        return Proof(proof.cells, None if proved.true_count == len(column) else proved)
+        return proof_of(proof.cells, pc.or_kleene(column.is_null(), proof.proved))
 
 
 #: The kernels of types without constraints, by the type of the core schema.

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ValidationError
 
-from zoopipe.arrays import FALSE, mask_of, nulls, positions_of, repeat, text_array
+from zoopipe.arrays import mask_of, no_nulls, nulls, positions_of, repeat, text_array
 from zoopipe.columns import (
     NonFinite,
     encoded_field,
@@ -148,19 +148,18 @@ class ModelPlan:
                 found.append(FieldExplanation(name, "columns", "proved, else deferred to pydantic"))
         return found
 
-    def columns(self, batch: pa.RecordBatch, rows: Sequence[Any] | None = None) -> Accepted:
+    def columns(self, batch: pa.RecordBatch) -> Accepted:
         """The batch's rows, validated, as a batch of the model's columns.
 
         Args:
             batch: the rows as read: columns of text, or of any type.
-            rows: the same rows as Python values, where they are at hand already.
 
         Returns:
             Columns in the encodings of `zoopipe.columns`; one `record` column where the model
             needs whole rows.
         """
         if not self._applies_to(batch):
-            return self.whole_rows(rows_of(batch) if rows is None else rows)
+            return self.whole_rows(rows_of(batch))
         cells, unproved = self._prove(batch)
         if not unproved and not self._python:
             return Accepted(batch=self._assembled(cells, {}))
@@ -298,9 +297,7 @@ class ModelPlan:
             proof = plan.kernel.prove(batch.column(plan.source))
             cells.append(proof.cells)
             if proof.proved is not None:
-                proved = proof.proved
-                if proved.null_count:
-                    proved = pc.fill_null(proved, FALSE)
+                proved = no_nulls(proof.proved)
                 missing = proved if missing is None else pc.and_(missing, proved)
         return cells, [] if missing is None else positions_of(pc.invert(missing))
 
