@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from types import TracebackType
 
+from zoopipe.checks import check_whole
 from zoopipe.errors import DeclarationError, RunFailed
 from zoopipe.executors import BaseExecutor
 from zoopipe.pipe import Pipe
@@ -65,8 +66,7 @@ class PipeManager:
         Raises:
             DeclarationError: `workers` is no whole number from 1.
         """
-        if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
-            raise DeclarationError(f"workers must be a whole number from 1, not {workers!r}")
+        check_whole("workers", workers, 1)
         manager = cls([pipe if executor is None else pipe.with_executor(executor)], engine)
         manager._shards = workers
         manager._merge = should_merge

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from zoopipe.adapters.base import InputAdapter, OutputAdapter
+from zoopipe.checks import check_model
 from zoopipe.errors import DeclarationError
 from zoopipe.executors import BaseExecutor, SingleThreadExecutor
 from zoopipe.hooks import AnyHook, BaseHook, ColumnHook, HookLike, ordered_hooks
@@ -60,7 +61,7 @@ class Pipe:
         if executor is not None:
             _check_type("executor", executor, BaseExecutor)
         if schema_model is not None:
-            _check_model(schema_model)
+            check_model(schema_model)
         self.input_adapter = input_adapter
         self.output_adapter = output_adapter
         self.error_output_adapter = error_output_adapter
@@ -181,10 +182,3 @@ def _check_type(name: str, value: object, kind: type) -> None:
     if not isinstance(value, kind):
         article = "an" if kind.__name__[0] in "AEIOU" else "a"
         raise DeclarationError(f"{name} must be {article} {kind.__name__}, not {value!r}")
-
-
-def _check_model(model: object) -> None:
-    from pydantic import BaseModel
-
-    if not (isinstance(model, type) and issubclass(model, BaseModel)):
-        raise DeclarationError(f"schema_model must be a pydantic BaseModel class, not {model!r}")

@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 import cloudpickle
 
+from zoopipe.checks import check_whole
 from zoopipe.errors import DeclarationError, WorkerLostError, ZooPipeError
-from zoopipe.executors import check_max_workers, usable_cpus
+from zoopipe.executors import usable_cpus
 from zoopipe.runtime.engine import Attempt, BaseEngine, Done, End, Lost, Raised
 from zoopipe.runtime.progress import SLOTS, Progress
 from zoopipe.runtime.task import Task
@@ -135,7 +136,8 @@ class MultiProcessEngine(BaseEngine):
     def __init__(
         self, max_workers: int | None = None, start_method: StartMethod | None = None
     ) -> None:
-        check_max_workers(max_workers)
+        if max_workers is not None:
+            check_whole("max_workers", max_workers, 1)
         known = multiprocessing.get_all_start_methods()
         if start_method is None:
             start_method = "fork" if "fork" in known else "spawn"

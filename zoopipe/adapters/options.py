@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 
+from zoopipe.checks import check_whole
 from zoopipe.errors import DeclarationError, InputError
 from zoopipe.storage.files import encodes
 
@@ -55,7 +56,5 @@ def check_header(names: Sequence[str], path: str) -> tuple[str, ...]:
 def check_counts(**counts: int | None) -> None:
     """Options that count something: whole numbers from 0, or None."""
     for name, value in counts.items():
-        if value is not None and (
-            not isinstance(value, int) or isinstance(value, bool) or value < 0
-        ):
-            raise DeclarationError(f"{name} must be a whole number from 0, not {value!r}")
+        if value is not None:
+            check_whole(name, value, 0)

@@ -10,18 +10,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from zoopipe.errors import DeclarationError
+from zoopipe.checks import check_whole
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-def check_max_workers(max_workers: int | None) -> None:
-    """Refuses what is neither a whole number from 1 nor None."""
-    if max_workers is not None and (
-        not isinstance(max_workers, int) or isinstance(max_workers, bool) or max_workers < 1
-    ):
-        raise DeclarationError(f"max_workers must be a whole number from 1, not {max_workers!r}")
 
 
 def usable_cpus() -> int:
@@ -40,8 +32,7 @@ class BaseExecutor(ABC):
     """
 
     def __init__(self, batch_size: int = 1000) -> None:
-        if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
-            raise DeclarationError(f"batch_size must be a whole number from 1, not {batch_size!r}")
+        check_whole("batch_size", batch_size, 1)
         self._batch_size = batch_size
 
     def get_batch_size(self) -> int:
@@ -99,7 +90,8 @@ class MultiThreadExecutor(BaseExecutor):
 
     def __init__(self, max_workers: int | None = None, batch_size: int = 1000) -> None:
         super().__init__(batch_size)
-        check_max_workers(max_workers)
+        if max_workers is not None:
+            check_whole("max_workers", max_workers, 1)
         self._max_workers = max_workers
 
     def get_concurrency(self) -> int:

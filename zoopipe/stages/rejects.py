@@ -18,7 +18,7 @@ from pydantic_core import to_json
 from zoopipe.adapters.base import Block
 from zoopipe.arrays import int64_array, int64_scalar, repeat, text_array
 from zoopipe.columns import RECORD, encoded_field, is_record_batch, record_batch
-from zoopipe.reasons import Reason
+from zoopipe.reasons import Reason, Stage
 from zoopipe.stages.flow import Refusal
 from zoopipe.storage.files import encodes
 
@@ -48,6 +48,29 @@ def _original_name(name: str) -> str:
     return f"{name}_" if name in META_NAMES else name
 
 
+@dataclass(slots=True)
+class _Found:
+    """A rejected record of a block: its number in the block, its row in the block's batch."""
+
+    record: int | None
+    row: int | None
+    stage: Stage
+    reasons: list[Reason]
+    text: str | None
+
+
+def _in_order(block: Block, refused: Sequence[Refusal]) -> list[_Found]:
+    """A block's rejected records in input order; rows that a hook added have no place in the input,
+    and come after those that have."""
+    records = block.row_records
+    found = [_Found(item.record, None, "parse", item.reasons, item.text) for item in block.unparsed]
+    for item in refused:
+        record = item.row if item.row is None or records is None else records[item.row]
+        found.append(_Found(record, item.row, item.stage, item.reasons, item.text))
+    found.sort(key=lambda item: (item.record is None, item.record or 0))
+    return found
+
+
 def reject_batch(block: Block, refused: Sequence[Refusal], first_record: int) -> pa.RecordBatch:
     """The rejected rows of a block, in input order.
 
@@ -56,32 +79,24 @@ def reject_batch(block: Block, refused: Sequence[Refusal], first_record: int) ->
         refused: the rows that parsed and were refused later; `block.unparsed` come with them.
         first_record: the number of the block's first record in its shard, from 0.
     """
-    records = block.row_records
-    found: list[tuple[int | None, int | None, str, list[Reason], str | None]] = [
-        (item.record, None, "parse", item.reasons, item.text) for item in block.unparsed
-    ]
     whole = is_record_batch(block.batch.schema)
-    for item in refused:
-        row, text = item.row, item.text
-        record = row if row is None or records is None else records[row]
-        if whole and row is not None:
-            cell = block.batch.column(0)[row].as_py()
+    found = _in_order(block, refused)
+    for item in found:
+        if whole and item.row is not None:
+            cell = block.batch.column(0)[item.row].as_py()
             if item.stage == "parse" or not _has_columns(cell):
-                row, text = None, cell
-        found.append((record, row, item.stage, item.reasons, text))
-    # Rows that a hook added have no place in the input; they come after those that have.
-    found.sort(key=lambda item: (item[0] is None, item[0] or 0))
+                item.row, item.text = None, cell
     offsets = block.offsets()
-    places = [item[0] for item in found]
+    places = [item.record for item in found]
     meta = [
         repeat(block.source, len(found)),
         int64_array([None if place is None else first_record + place + 1 for place in places]),
         int64_array([None if place is None else block.start + offsets[place] for place in places]),
-        text_array([item[2] for item in found]),
-        text_array([_reasons_text(item[3]) for item in found]),
-        text_array([item[4] for item in found]),
+        text_array([item.stage for item in found]),
+        text_array([_reasons_text(item.reasons) for item in found]),
+        text_array([item.text for item in found]),
     ]
-    original = block.batch.take(int64_array([item[1] for item in found]))
+    original = block.batch.take(int64_array([item.row for item in found]))
     if whole:
         original = record_batch(text_array(list(map(_renamed, original.column(0).to_pylist()))))
     fields = [
@@ -152,22 +167,14 @@ NAMED_REJECTS = 5
 
 def first_rejects(block: Block, refused: Sequence[Refusal], first_record: int) -> list[RejectedRow]:
     """The first few rejected rows of a block, in input order; arguments as for `reject_batch`."""
-    records = block.row_records
-    found: list[tuple[int | None, str, list[Reason]]] = [
-        (item.record, "parse", item.reasons) for item in block.unparsed
-    ]
-    for item in refused:
-        record = item.row if item.row is None or records is None else records[item.row]
-        found.append((record, item.stage, item.reasons))
-    found.sort(key=lambda item: (item[0] is None, item[0] or 0))
     return [
         RejectedRow(
             block.source,
-            None if record is None else first_record + record + 1,
-            stage,
-            tuple(dict.fromkeys(reason_name(*_kind(reason)) for reason in reasons)),
+            None if item.record is None else first_record + item.record + 1,
+            item.stage,
+            tuple(dict.fromkeys(reason_name(*_kind(reason)) for reason in item.reasons)),
         )
-        for record, stage, reasons in found[:NAMED_REJECTS]
+        for item in _in_order(block, refused)[:NAMED_REJECTS]
     ]
 
 

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ValidationError
 
 from zoopipe.arrays import mask_of, no_nulls, nulls, positions_of, repeat, text_array
+from zoopipe.checks import check_model
 from zoopipe.columns import (
     NonFinite,
     encoded_field,
@@ -77,8 +78,7 @@ def compile_plan(model: type[BaseModel], nonfinite: NonFinite = "null") -> Model
     Raises:
         DeclarationError: `model` is no pydantic model, or is not completely defined.
     """
-    if not (isinstance(model, type) and issubclass(model, BaseModel)):
-        raise DeclarationError(f"schema_model must be a pydantic BaseModel class, not {model!r}")
+    check_model(model)
     if not model.__pydantic_complete__:
         try:
             model.model_rebuild()

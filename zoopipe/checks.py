@@ -1,0 +1,28 @@
+"""Checks of options, made when an object is made."""
+
+from __future__ import annotations
+
+from zoopipe.errors import DeclarationError
+
+
+def check_whole(name: str, value: object, least: int) -> None:
+    """Refuses what is no whole number from `least`; True and False are none.
+
+    Raises:
+        DeclarationError: naming the option and what was given.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise DeclarationError(f"{name} must be a whole number from {least}, not {value!r}")
+
+
+def check_model(model: object) -> None:
+    """Refuses what is no pydantic model class.
+
+    Raises:
+        DeclarationError: naming what was given.
+    """
+    # Not before a model is given: a pipe without one does not need pydantic's models.
+    from pydantic import BaseModel
+
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        raise DeclarationError(f"schema_model must be a pydantic BaseModel class, not {model!r}")
