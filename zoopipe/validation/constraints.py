@@ -9,15 +9,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from zoopipe.arrays import int64_scalar, nulls, text_array, typed_array
+from zoopipe.arrays import int64_scalar, text_array, typed_array
 from zoopipe.columns import Encoding
-from zoopipe.validation.kernels import Kernel, Proof, proof_of
+from zoopipe.validation.kernels import Kernel, Proof
 
 _COMPARISONS = {"gt": pc.greater, "ge": pc.greater_equal, "lt": pc.less, "le": pc.less_equal}
 _LARGEST = 1 << 62
 
 
-class BoundsKernel:
+class BoundsKernel(Kernel):
     """Numbers that another kernel proves, and that keep their bounds."""
 
     def __init__(
@@ -35,19 +35,27 @@ class BoundsKernel:
         multiple = bounds.get("multiple_of")
         self._multiple = None if multiple is None else int64_scalar(multiple)
 
-    def prove(self, column: pa.StringArray) -> Proof:
+    def prove(self, column: pa.Array) -> Proof | None:
         proof = self._inner.prove(column)
+        return None if proof is None else proof.where(self._kept(proof))
+
+    def prove_text(self, column: pa.StringArray) -> Proof | None:
+        return self.prove(column)
+
+    def _kept(self, proof: Proof) -> pa.BooleanArray:
+        """Where the numbers that are proved keep the bounds; false or null elsewhere."""
         cells = proof.cells
         if proof.proved is not None:
-            cells = pc.if_else(proof.proved, cells, nulls(len(cells)))
+            cells = pc.if_else(proof.proved, cells, pa.nulls(len(cells), cells.type))
         numbers = cells.cast(self._type)
-        kept = proof.proved
+        kept = None
         for compare, bound in self._bounds:
             kept = _and(kept, compare(numbers, bound))
         if self._multiple is not None:
             whole = pc.multiply(pc.divide(numbers, self._multiple), self._multiple)
             kept = _and(kept, pc.equal(whole, numbers))
-        return proof_of(proof.cells, kept)
+        assert kept is not None, "there is a bound"
+        return kept
 
 
 def _and(first: pa.BooleanArray | None, second: pa.BooleanArray) -> pa.BooleanArray:
@@ -75,12 +83,10 @@ def bounds_of(schema: Mapping[str, Any], kind: type[int] | type[float]) -> Mappi
     return bounds if bounds.get("multiple_of", 1) > 0 else None
 
 
-class TextKernel:
+class TextKernel(Kernel):
     """`str` with constraints. What is stripped, or turned into lower or upper case, is proved for
     printable ASCII alone: Unicode's rules for the rest are pydantic's to know."""
 
-    encoding: Encoding = "plain"
-    logical: str | None = None
     # Begins and ends with a visible ASCII character, or is empty: there is nothing to strip.
     _STRIPPED = r"^(?:[!-~](?:(?s:.)*[!-~])?)?$"
     _ASCII = r"^[ -~]*$"
@@ -98,14 +104,16 @@ class TextKernel:
             if name in constraints
         ]
 
-    def prove(self, column: pa.StringArray) -> Proof:
+    def prove_text(self, column: pa.StringArray) -> Proof:
         proved = column.is_valid() if column.null_count else None
         if self._strip:
             proved = _and(proved, pc.match_substring_regex(column, pattern=self._STRIPPED))
         if self._lower or self._upper or self._pattern is not None:
             proved = _and(proved, pc.match_substring_regex(column, pattern=self._ASCII))
-        for compare, length in self._lengths:
-            proved = _and(proved, compare(pc.utf8_length(column).cast(pa.int64()), length))
+        if self._lengths:
+            lengths = pc.utf8_length(column).cast(pa.int64())
+            for compare, length in self._lengths:
+                proved = _and(proved, compare(lengths, length))
         if self._pattern is not None:
             proved = _and(proved, pc.match_substring_regex(column, pattern=self._pattern))
         cells = column
@@ -113,7 +121,7 @@ class TextKernel:
             cells = pc.ascii_lower(cells)
         elif self._upper:
             cells = pc.ascii_upper(cells)
-        return proof_of(cells, proved)
+        return self.proof(cells, proved)
 
 
 # What Rust's regular expressions (pydantic) and RE2 (Arrow) read alike, over ASCII text: no

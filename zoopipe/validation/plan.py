@@ -295,6 +295,7 @@ class ModelPlan:
                 cells.append(nulls(length) if text is None else repeat(text, length))
                 continue
             proof = plan.kernel.prove(batch.column(plan.source))
+            assert proof is not None, "kernels know text"
             cells.append(proof.cells)
             if proof.proved is not None:
                 proved = no_nulls(proof.proved)

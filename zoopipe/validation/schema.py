@@ -15,17 +15,9 @@ from pydantic import BaseModel
 from pydantic_core import SchemaValidator
 
 from zoopipe.columns import json_text
-from zoopipe.validation.constraints import BoundsKernel, TextKernel, bounds_of, is_plain_pattern
 from zoopipe.validation.fieldwise import FieldValidator, obstacle
-from zoopipe.validation.kernels import (
-    KERNELS,
-    ChoiceKernel,
-    DecimalKernel,
-    Kernel,
-    NullableKernel,
-)
-
-Schema = Mapping[str, Any]
+from zoopipe.validation.kernels import Kernel
+from zoopipe.validation.types import TEXT_SETTINGS, Schema, Unprovable, check_keys, kernel_for
 
 _MODEL_KEYS = {"type", "cls", "schema", "custom_init", "root_model", "config", "ref", "metadata"}
 _FIELDS_KEYS = {"type", "fields", "model_name", "computed_fields"}
@@ -52,21 +44,8 @@ _HARMLESS_CONFIG = {
     "coerce_numbers_to_str",
     "allow_inf_nan",
 }
-_TEXT_CONFIG = {
-    "str_strip_whitespace": "strip_whitespace",
-    "str_to_lower": "to_lower",
-    "str_to_upper": "to_upper",
-    "str_min_length": "min_length",
-    "str_max_length": "max_length",
-}
-_COMMON_KEYS = {"type", "metadata", "ref"}
-_NUMBER_KEYS = _COMMON_KEYS | {"gt", "ge", "lt", "le", "multiple_of"}
 _OVERRIDABLE = ("model_validate", "model_dump", "model_dump_json", "__init__")
 _DEFAULT_TYPES = (str, int, float, bool, type(None))
-
-
-class Unprovable(Exception):
-    """Columns cannot prove a part of a model; the message says which, for people."""
 
 
 @dataclass(frozen=True)
@@ -140,29 +119,20 @@ def _fields_of(model: type[BaseModel]) -> tuple[Mapping[str, Schema], Schema]:
         raise Unprovable(f"its schema is of type {schema['type']}")
     if schema["custom_init"] or schema["root_model"]:
         raise Unprovable("it is a RootModel" if schema["root_model"] else "it has its own __init__")
-    _check_keys(schema, _MODEL_KEYS)
+    check_keys(schema, _MODEL_KEYS)
     config = {key: value for key, value in schema.get("config", {}).items() if value is not None}
     extra = config.get("extra_fields_behavior", "ignore")
     if extra == "allow":
         raise Unprovable("extra='allow'")
-    for key in config.keys() - _HARMLESS_CONFIG - _TEXT_CONFIG.keys() - {"extra_fields_behavior"}:
+    for key in config.keys() - _HARMLESS_CONFIG - TEXT_SETTINGS.keys() - {"extra_fields_behavior"}:
         raise Unprovable(f"its setting {key}")
     fields: Schema = schema["schema"]
     if fields["type"] != "model-fields":
         raise Unprovable(f"a {fields['type']} around its fields")
-    _check_keys(fields, _FIELDS_KEYS)
+    check_keys(fields, _FIELDS_KEYS)
     if fields.get("computed_fields"):
         raise Unprovable("it has computed fields")
     return fields["fields"], config
-
-
-def _check_keys(schema: Schema, known: set[str]) -> None:
-    for key in schema.keys() - known:
-        raise Unprovable(f"{key} of {schema['type']}")
-    # Metadata only speaks of JSON schemas; anything that is not plainly that is not trusted.
-    for key in schema.get("metadata") or {}:
-        if not key.startswith("pydantic_js"):
-            raise Unprovable(f"metadata {key}")
 
 
 def is_overridden(model: type[BaseModel], name: str) -> bool:
@@ -173,14 +143,14 @@ def is_overridden(model: type[BaseModel], name: str) -> bool:
 
 
 def _field_plan(name: str, entry: Schema, config: Schema) -> FieldPlan:
-    _check_keys(entry, _FIELD_KEYS)
+    check_keys(entry, _FIELD_KEYS)
     source = entry.get("validation_alias", name)
     if not isinstance(source, str):
         raise Unprovable("an alias with choices or a path")
     schema: Schema = entry["schema"]
     default, has_default = None, False
     if schema["type"] == "default":
-        _check_keys(schema, _DEFAULT_KEYS)
+        check_keys(schema, _DEFAULT_KEYS)
         default, has_default = schema.get("default"), "default" in schema
         has_default = has_default and not schema.get("validate_default")
         schema = schema["schema"]
@@ -198,115 +168,6 @@ def _field_plan(name: str, entry: Schema, config: Schema) -> FieldPlan:
     items: Any = {"type": "list", "items_schema": dict(schema)}
     validator = SchemaValidator(items, dict(config))  # type: ignore[arg-type]
     return FieldPlan(name, source, kernel, python, why, validator, default, has_default)
-
-
-def kernel_for(schema: Schema, config: Schema) -> Kernel:
-    """The kernel that proves values of a core schema.
-
-    Args:
-        schema: the core schema of a field's value.
-        config: the settings of its model.
-
-    Raises:
-        Unprovable: there is none.
-    """
-    kind = schema["type"]
-    make = _MAKERS.get(kind)
-    if make is None:
-        raise Unprovable(f"type {kind}")
-    return make(schema, config)
-
-
-def _nullable(schema: Schema, config: Schema) -> Kernel:
-    _check_keys(schema, {"type", "schema", "metadata"})
-    return NullableKernel(kernel_for(schema["schema"], config))
-
-
-def _str(schema: Schema, config: Schema) -> Kernel:
-    names = {*_TEXT_CONFIG.values(), "pattern"}
-    _check_keys(schema, _COMMON_KEYS | names)
-    constraints = {own: config[name] for name, own in _TEXT_CONFIG.items() if name in config}
-    constraints.update({name: schema[name] for name in names if name in schema})
-    if "pattern" in constraints and not is_plain_pattern(constraints["pattern"]):
-        raise Unprovable("a pattern that Arrow may read differently")
-    cased = [name for name in ("to_lower", "to_upper") if constraints.get(name)]
-    if len(cased) == 2 or (cased and "pattern" in constraints):
-        raise Unprovable(f"{cased[0]} beside a pattern or another case")
-    return TextKernel(constraints) if any(map(_matters, constraints.values())) else KERNELS["str"]
-
-
-def _matters(constraint: object) -> bool:
-    return constraint is not False and constraint is not None
-
-
-def _int(schema: Schema, config: Schema) -> Kernel:
-    _check_keys(schema, _NUMBER_KEYS)
-    bounds = bounds_of(schema, int)
-    if bounds is None:
-        raise Unprovable("a bound beyond 64 bits")
-    return BoundsKernel(KERNELS["int"], int, bounds) if bounds else KERNELS["int"]
-
-
-def _float(schema: Schema, config: Schema) -> Kernel:
-    # What is proved is finite, so that allow_inf_nan has nothing to refuse.
-    _check_keys(schema, _NUMBER_KEYS | {"allow_inf_nan"})
-    bounds = bounds_of(schema, float)
-    if bounds is None:
-        raise Unprovable("multiple_of of a float")
-    return BoundsKernel(KERNELS["float"], float, bounds) if bounds else KERNELS["float"]
-
-
-def _unconstrained(schema: Schema, config: Schema) -> Kernel:
-    _check_keys(schema, _COMMON_KEYS)
-    return KERNELS[schema["type"]]
-
-
-def _datetime(schema: Schema, config: Schema) -> Kernel:
-    _check_keys(schema, _COMMON_KEYS | {"microseconds_precision"})
-    if schema.get("microseconds_precision", "truncate") != "truncate":
-        raise Unprovable("microseconds_precision")
-    return KERNELS["datetime"]
-
-
-def _decimal(schema: Schema, config: Schema) -> Kernel:
-    _check_keys(schema, _COMMON_KEYS | {"max_digits", "decimal_places", "allow_inf_nan"})
-    try:
-        return DecimalKernel(schema.get("max_digits"), schema.get("decimal_places"))
-    except ValueError as error:
-        raise Unprovable(str(error)) from error
-
-
-def _literal(schema: Schema, config: Schema) -> Kernel:
-    _check_keys(schema, _COMMON_KEYS | {"expected"})
-    return _choice([value for value in schema["expected"] if type(value) is str])
-
-
-def _enum(schema: Schema, config: Schema) -> Kernel:
-    _check_keys(schema, _COMMON_KEYS | {"cls", "members", "sub_type"})
-    if schema.get("sub_type", "str") != "str":
-        raise Unprovable(f"an enum of {schema['sub_type']}")
-    return _choice([member.value for member in schema["members"] if type(member.value) is str])
-
-
-def _choice(values: list[str]) -> Kernel:
-    if not values:
-        raise Unprovable("a choice of values that are no strings")
-    return ChoiceKernel(values)
-
-
-_MAKERS = {
-    "nullable": _nullable,
-    "str": _str,
-    "int": _int,
-    "float": _float,
-    "bool": _unconstrained,
-    "date": _unconstrained,
-    "datetime": _datetime,
-    "uuid": _unconstrained,
-    "decimal": _decimal,
-    "literal": _literal,
-    "enum": _enum,
-}
 
 
 def default_cell(value: Any) -> str | None:

@@ -22,8 +22,10 @@ from pydantic import (
 )
 
 from zoopipe.validation import compile_plan, constraints, kernels
+from zoopipe.validation.choices import ChoiceKernel
 from zoopipe.validation.constraints import BoundsKernel, TextKernel, bounds_of, is_plain_pattern
-from zoopipe.validation.kernels import ChoiceKernel, DecimalKernel, Kernel, Proof, UUIDKernel
+from zoopipe.validation.kernels import Kernel, Proof, UUIDKernel
+from zoopipe.validation.numbers import DecimalKernel
 from zoopipe.validation.schema import kernel_for
 
 UUID_TEXT = "0a1b2c3d-0000-4fff-8000-0123456789ab"

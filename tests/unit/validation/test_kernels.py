@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any, Optional
 from uuid import UUID
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from differential import HOSTILE, check_plan
 from pydantic import TypeAdapter, ValidationError, create_model
 from pydantic_core import to_json
 
-from zoopipe.validation import kernels
-from zoopipe.validation.kernels import KERNELS, NullableKernel, Proof
+from zoopipe.validation import kernels, numbers
+from zoopipe.validation.kernels import Kernel, NullableKernel, Proof
+from zoopipe.validation.numbers import BoolKernel
+from zoopipe.validation.temporal import DateKernel
+from zoopipe.validation.types import KERNELS
 
 TYPES: dict[str, type] = {
     "str": str,
@@ -60,7 +65,7 @@ def test_kernel_gives_pydantics_text_when_it_says_proved(kind: str, together: bo
     ("kind", "cells"),
     [
         ("str", ["", "a", "Ω", "\x00"]),
-        ("int", ["0", "7", "-12", "9223372036854775807", "-9223372036854775808"]),
+        ("int", ["0", "7", "-12", "8999999999999999999", "-8999999999999999999"]),
         ("float", ["0.5", "-12.25", "1234567.1234567", "3.0", "0.0001"]),
         ("float", ["3", "1.50", "-0", "0.10", "12345678901234567"]),
         ("bool", ["true", "FALSE", "Yes", "n", "1", "0", "on", "Off"]),
@@ -129,8 +134,8 @@ def compare(kind: str, cells: list[str], optional: bool = False) -> None:
         check_plan(model, [{"value": cell} for cell in some], ["value"])
 
 
-def _all_proved(column: pa.StringArray) -> Proof:
-    return Proof(column, None)
+def _all_proved(kernel: Kernel, column: pa.StringArray) -> Proof:
+    return Proof(column, None, kernel.encoding, kernel.logical)
 
 
 # Each row: what is replaced by something looser, and the cells that then get a wrong answer.
@@ -141,16 +146,18 @@ LOOSENED: list[Any] = [
     pytest.param("int", "_PATTERN", r"^(?:0|[-+]?[1-9][0-9]*)$", ["x", "+1"], id="int-plus"),
     pytest.param("int", "_PATTERN", r"^\s*[1-9][0-9]*$", ["x", " 1"], id="int-space"),
     pytest.param("int", "_PATTERN", r"^(?:0|-?[1-9][0-9_]*)$", ["x", "1_0"], id="int-underscore"),
-    pytest.param("float", "_SHORTEST", r"^-?[0-9]+\.[0-9]+$", ["1.50", "x"], id="float-trailing"),
-    pytest.param("float", "_SHORTEST", r"^-?[0-9]+\.[0-9]*[1-9]$", ["00.5", "x"], id="float-zeros"),
     pytest.param(
-        "float", "_SHORTEST", r"^0\.[0-9]*[1-9]$", ["0.0000001", "x"], id="float-exponent"
+        "float", "_SHORT", r"^-?[0-9]+\.?[0-9]+$", ["-7.5", "31", "x"], id="float-pointless"
+    ),
+    pytest.param("float", "_SHORT", r"^-?[0-9]+\.[0-9]*[1-9]$", ["-00.5", "x"], id="float-zeros"),
+    pytest.param(
+        "float", "_SHORT", r"^-?0\.[0-9]*[1-9]$", ["-0.0000001", "x"], id="float-exponent"
     ),
     pytest.param(
         "float",
-        "_SHORTEST",
-        r"^0\.[0-9]*[1-9]$",
-        ["0.12345678901234567891", "x"],
+        "_SHORT",
+        r"^-?0\.[0-9]*[1-9]$",
+        ["-0.12345678901234567891", "x"],
         id="float-digits",
     ),
     pytest.param("float", "_DECIMAL", r"^(?:nan|inf|[0-9.]+)$", ["nan", "x"], id="float-nan"),
@@ -227,51 +234,94 @@ def test_comparison_fails_when_nulls_count_as_proved(
     kind: str, cells: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compare(kind, cells)
-    monkeypatch.setattr(kernels, "_as_it_is", _all_proved)
+    monkeypatch.setattr(Kernel, "as_it_is", _all_proved)
+    monkeypatch.setattr(kernels, "no_nulls", lambda mask: mask.fill_null(True))
+    monkeypatch.setattr(numbers, "no_nulls", lambda mask: mask.fill_null(True))
     with pytest.raises((AssertionError, ValidationError)):
         compare(kind, cells)
 
 
-def test_comparison_fails_when_parsed_integers_are_not_printed_again(
+# What a kernel is sure of without a pattern, loosened, and the cells that then get a wrong answer.
+SURE: list[Any] = [
+    pytest.param("int", "_surely", pc.ascii_is_decimal, ["007"], id="int-zeros"),
+    pytest.param("int", "_surely", pc.ascii_is_decimal, ["9" * 4301, "1"], id="int-length"),
+    pytest.param("int", "_surely", pc.utf8_is_decimal, ["٣", "1"], id="int-unicode"),
+    pytest.param("int", "_surely", lambda c: c.is_valid(), ["x", "1"], id="int-any"),
+    *(
+        pytest.param(
+            "float",
+            "_short_unsigned",
+            lambda c: pc.match_substring(c, pattern="."),
+            cells,
+            id=name,
+        )
+        for name, cells in {
+            "float-zeros": ["00.5"],
+            "float-no-whole": [".5"],
+            "float-tiny": ["0.0000001"],
+            "float-digits": ["0.30000000000000004999"],
+            "float-points": ["1.2.3", "1.5"],
+        }.items()
+    ),
+    pytest.param("date", "_usual", lambda c: c.is_valid(), ["2023-02-29"], id="date-any"),
+    pytest.param("date", "_usual", lambda c: c.is_valid(), ["x", "0000-01-01"], id="date-year"),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "loose", "cells"), SURE)
+def test_comparison_fails_when_what_is_sure_is_loosened(
+    kind: str, name: str, loose: Any, cells: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compare(kind, cells)
+    monkeypatch.setattr(type(KERNELS[kind]), name, lambda self, column: loose(column))
+    with pytest.raises((AssertionError, ValidationError, pa.ArrowInvalid)):
+        compare(kind, cells)
+
+
+@pytest.mark.parametrize(
+    ("name", "entries", "cells"),
+    [("_ENDS", ["-02-29"], ["2023-02-29", "x"]), ("_ENDS", ["-04-31"], ["2023-04-31", "x"])],
+)
+def test_comparison_fails_when_a_day_too_many_is_usual(
+    name: str, entries: list[str], cells: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compare("date", cells)
+    monkeypatch.setattr(DateKernel, name, pa.array(entries, pa.binary()))
+    with pytest.raises((AssertionError, ValidationError)):
+        compare("date", cells)
+
+
+def test_comparison_fails_when_zeros_after_the_point_are_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Parsed:
-        """What parses as an integer, as if it were canonical text."""
-
-        encoding, logical = "json", "int"
-
-        def prove(self, column: pa.StringArray) -> Proof:
-            column.cast(pa.int64())
-            return _all_proved(column)
-
-    compare("int", ["007", "-0"])
-    monkeypatch.setitem(KERNELS, "int", Parsed())  # type: ignore[arg-type]
+    compare("float", ["4.50", "3.00"])
+    monkeypatch.setattr(numbers, "_without_trailing_zeros", lambda column: column)
     with pytest.raises(AssertionError):
-        compare("int", ["007", "-0"])
+        compare("float", ["4.50", "3.00"])
 
 
 def test_comparison_fails_when_floats_are_printed_by_arrow(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    compare("float", ["3", "4.50"])
-    monkeypatch.setattr(kernels, "float_text", lambda values: values.cast(pa.string()))
+    compare("float", ["3", "4"])
+    monkeypatch.setattr(numbers, "float_text", lambda values: values.cast(pa.string()))
     with pytest.raises(AssertionError):
-        compare("float", ["3", "4.50"])
+        compare("float", ["3", "4"])
 
 
 def test_comparison_fails_when_bool_takes_another_word(monkeypatch: pytest.MonkeyPatch) -> None:
     compare("bool", ["true", "enabled"])
-    loose = {**kernels.BoolKernel._SPELLINGS, "enabled": "true"}
-    monkeypatch.setattr(kernels.BoolKernel, "_SPELLINGS", loose)
-    monkeypatch.setitem(KERNELS, "bool", kernels.BoolKernel())  # type: ignore[index]
+    loose = {**BoolKernel._SPELLINGS, "enabled": "true"}
+    monkeypatch.setattr(BoolKernel, "_SPELLINGS", loose)
+    monkeypatch.setitem(KERNELS, "bool", BoolKernel())  # type: ignore[index]
     with pytest.raises((AssertionError, ValidationError)):
         compare("bool", ["true", "enabled"])
 
 
 def test_comparison_fails_when_bool_gives_the_other_value(monkeypatch: pytest.MonkeyPatch) -> None:
-    loose = {**kernels.BoolKernel._SPELLINGS, "off": "true"}
-    monkeypatch.setattr(kernels.BoolKernel, "_SPELLINGS", loose)
-    monkeypatch.setitem(KERNELS, "bool", kernels.BoolKernel())  # type: ignore[index]
+    loose = {**BoolKernel._SPELLINGS, "off": "true"}
+    monkeypatch.setattr(BoolKernel, "_SPELLINGS", loose)
+    monkeypatch.setitem(KERNELS, "bool", BoolKernel())  # type: ignore[index]
     with pytest.raises(AssertionError):
         compare("bool", ["off"])
 
@@ -282,7 +332,9 @@ def test_comparison_fails_when_nullable_proves_everything(
 ) -> None:
     compare(kind, [None, "?"], optional=True)
     monkeypatch.setattr(
-        NullableKernel, "prove", lambda self, column: Proof(self._inner.prove(column).cells, None)
+        NullableKernel,
+        "prove",
+        lambda self, column: replace(self._inner.prove(column), proved=None),
     )
     with pytest.raises((AssertionError, ValidationError)):
         compare(kind, [None, "?"], optional=True)
