@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
@@ -131,6 +132,23 @@ def positions_of(mask: pa.BooleanArray) -> list[int]:
     """The positions at which `mask` is true, ascending."""
     positions: list[int] = pc.indices_nonzero(mask).to_pylist()
     return positions
+
+
+class LazyPositions(Sequence[int]):
+    """The positions at which a mask is true, made a list when first looked at."""
+
+    def __init__(self, mask: pa.BooleanArray) -> None:
+        self._mask = mask
+
+    @cached_property
+    def _positions(self) -> list[int]:
+        return positions_of(self._mask)
+
+    def __len__(self) -> int:
+        return int(self._mask.true_count)
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._positions[at]
 
 
 def no_nulls(mask: pa.BooleanArray) -> pa.BooleanArray:

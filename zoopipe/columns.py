@@ -67,6 +67,12 @@ def encoding_of(field: pa.Field) -> Encoding:
     return name
 
 
+def logical_of(field: pa.Field) -> str | None:
+    """The Python type that a field's encoded cells stand for, where one is known."""
+    name = (field.metadata or {}).get(_LOGICAL)
+    return None if name is None else str(name.decode())
+
+
 def record_batch(records: pa.StringArray) -> pa.RecordBatch:
     """A batch of whole rows, each the JSON text of an object."""
     return pa.RecordBatch.from_arrays(
@@ -159,6 +165,12 @@ def json_cells(column: pa.Array, field: pa.Field) -> tuple[pa.StringArray, bool]
     return text, True
 
 
+def quoted(column: pa.Array, field: pa.Field) -> pa.StringArray:
+    """A column as whole JSON texts, quotes and all."""
+    text, needs_quotes = json_cells(column, field)
+    return concat(_QUOTE, text, _QUOTE) if needs_quotes else text
+
+
 def _escape(text: pa.StringArray) -> pa.StringArray:
     """JSON's escapes applied to the cells that need any."""
     data = bytes(text_bytes(text))
@@ -245,9 +257,9 @@ def typed(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _typed_column(column: pa.Array, field: pa.Field) -> tuple[pa.Array, pa.Field]:
-    if encoding_of(field) == "plain" or field.metadata.get(_LOGICAL) is None:
+    logical = logical_of(field)
+    if encoding_of(field) == "plain" or logical is None:
         return column, field
-    logical = field.metadata[_LOGICAL].decode()
     kind = _LOGICAL_TYPES[logical]
     if logical == "datetime" and pc.ends_with(column, pattern="Z").true_count:
         kind = pa.timestamp("us", tz="UTC")

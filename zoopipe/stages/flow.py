@@ -53,7 +53,7 @@ class Flow:
     batch: pa.RecordBatch | None
     values: list[Any] | None = None
     entries: list[EntryTypedDict] | None = None
-    origin: list[int] | None = None
+    origin: Sequence[int] | None = None
     instances: dict[int, BaseModel] = field(default_factory=dict)
     refused: list[Refusal] = field(default_factory=list)
     dropped: int = 0
@@ -131,7 +131,7 @@ class Flow:
         if positions is None:
             return
         origin = self.origin
-        self.origin = list(positions) if origin is None else [origin[at] for at in positions]
+        self.origin = positions if origin is None else [origin[at] for at in positions]
 
 
 def row_text(row: Any) -> str | None:
