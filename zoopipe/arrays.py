@@ -47,11 +47,26 @@ def text_array(values: Sequence[str | None]) -> pa.StringArray:
     Raises:
         UnicodeEncodeError: a value holds a lone surrogate, which UTF-8 cannot.
     """
-    encoded = [b"" if value is None else value.encode() for value in values]
-    offsets = array("i", accumulate(map(len, encoded), initial=0))
-    validity = _validity([value is not None for value in values])
-    buffers = [validity, pa.py_buffer(offsets.tobytes()), pa.py_buffer(b"".join(encoded))]
-    return pa.Array.from_buffers(pa.string(), len(encoded), buffers)
+    try:
+        joined = "".join(values)  # type: ignore[arg-type]
+    except TypeError:
+        encoded = [b"" if value is None else value.encode() for value in values]
+        return utf8_array(encoded, _validity([value is not None for value in values]))
+    if joined.isascii():
+        # As many bytes as characters: one text is encoded in place of many.
+        return _text_array(map(len, values), joined.encode(), None)  # type: ignore[arg-type]
+    return utf8_array(list(map(str.encode, values)))  # type: ignore[arg-type]
+
+
+def utf8_array(values: Sequence[bytes], validity: pa.Buffer | None = None) -> pa.StringArray:
+    """A string array of `values`, which are UTF-8; `validity` is a bitmap of those that are not null."""
+    return _text_array(map(len, values), b"".join(values), validity)
+
+
+def _text_array(lengths: Iterable[int], data: bytes, validity: pa.Buffer | None) -> pa.StringArray:
+    offsets = array("i", list(accumulate(lengths, initial=0)))
+    buffers = [validity, pa.py_buffer(offsets.tobytes()), pa.py_buffer(data)]
+    return pa.Array.from_buffers(pa.string(), len(offsets) - 1, buffers)
 
 
 def text_scalar(value: str) -> pa.StringScalar:

@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 from pydantic_core import to_json
 
 from zoopipe.arrays import text_array, text_bytes, text_scalar, typed_array
+from zoopipe.rows import zip_rows
 
 Encoding = Literal["plain", "json", "bare", "record"]
 NonFinite = Literal["null", "constants"]
@@ -226,10 +227,9 @@ def rows_of(batch: pa.RecordBatch) -> list[dict[str, Any]]:
         python_values(column, field)
         for column, field in zip(batch.columns, batch.schema, strict=True)
     ]
-    names = batch.schema.names
     if not columns:
         return [{} for _ in range(batch.num_rows)]
-    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+    return zip_rows(batch.schema.names, columns)
 
 
 def python_values(column: pa.Array, field: pa.Field) -> list[Any]:

@@ -56,3 +56,11 @@ def test_repeated_values_are_as_many_when_a_length_is_given(length: int) -> None
     assert arrays.zeros(length).to_pylist() == [0] * length
     assert arrays.text_scalar("x").as_py() == "x"
     assert arrays.int64_scalar(-5).as_py() == -5
+
+
+@QUICK
+@given(st.lists(st.text(st.characters(codec="utf-8"))))
+def test_utf8_array_is_that_of_pyarrow_when_values_are_any(values: list[str]) -> None:
+    array = arrays.utf8_array([value.encode() for value in values])
+    array.validate(full=True)
+    assert array.equals(pa.array(values, pa.string()))

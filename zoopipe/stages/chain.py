@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from pydantic_core import PydanticSerializationError
+from pydantic_core import PydanticSerializationError, to_json
 
 from zoopipe.adapters.base import Block, Encoded, PartWriter
-from zoopipe.arrays import text_array
-from zoopipe.columns import NonFinite, json_text, record_batch
+from zoopipe.arrays import utf8_array
+from zoopipe.columns import NonFinite, record_batch
 from zoopipe.errors import HookError
 from zoopipe.hooks import (
     AnyHook,
@@ -206,26 +206,34 @@ class Chain:
 
     def _serialized(self, flow: Flow) -> pa.RecordBatch:
         """Rows of Python values as JSON text."""
-        texts: list[str] = []
-        kept: list[int] = []
+        if not flow.instances:
+            # Where a row cannot be written, all are written again, to find and refuse it.
+            with contextlib.suppress(Exception):
+                nonfinite = self._nonfinite
+                rows = flow.rows()
+                return record_batch(
+                    utf8_array([to_json(row, inf_nan_mode=nonfinite) for row in rows])
+                )
+        texts: list[bytes] = []
+        refused: list[int] = []
         for position, row in enumerate(flow.rows()):
             try:
                 texts.append(self._row_text(flow, position, row))
             except Exception as error:
                 # A serializer of the model may raise anything.
                 flow.refuse(position, "write", [_unserializable(error)])
-            else:
-                kept.append(position)
-        if len(kept) != len(flow):
+                refused.append(position)
+        if refused:
+            kept = sorted(set(range(len(flow))).difference(refused))
             flow.keep(kept)
             flow.values = [flow.values[position] for position in kept] if flow.values else None
-        return record_batch(text_array(texts))
+        return record_batch(utf8_array(texts))
 
-    def _row_text(self, flow: Flow, position: int, row: Any) -> str:
+    def _row_text(self, flow: Flow, position: int, row: Any) -> bytes:
         instance = flow.instances.get(flow.origin_of(position)) if flow.instances else None
         if instance is None or self._plan is None:
-            return json_text(row, self._nonfinite)
-        return self._plan.hooked_text(row, instance)
+            return to_json(row, inf_nan_mode=self._nonfinite)
+        return self._plan.hooked_text(row, instance).encode()
 
 
 @contextlib.contextmanager
