@@ -82,6 +82,15 @@ def text_bytes(lines: pa.StringArray) -> memoryview:
     return memoryview(data)[start:end] if data is not None else memoryview(b"")
 
 
+def least_byte(text: pa.StringArray) -> int:
+    """The smallest byte in a string array's values; 255 where there is none."""
+    data = text_bytes(text)
+    if not len(data):
+        return 255
+    octets = pa.Array.from_buffers(pa.uint8(), len(data), [None, pa.py_buffer(data)])
+    return int(pc.min_max(octets)["min"].as_py())
+
+
 def int64_array(values: Sequence[int | None]) -> pa.Int64Array:
     """A 64-bit integer array of `values`, None as null."""
     data = array("q", [0 if value is None else value for value in values])

@@ -27,8 +27,11 @@ class CSVEncoder:
         self._quote_scalar = text_scalar(dialect.quotechar)
         special = "".join(f"\\x{{{ord(char):x}}}" for char in dialect.delimiter + dialect.quotechar)
         self._needs_quotes = f"[{special}\\r\\n]"
+        self._odd = [char.encode() for char in (dialect.delimiter, dialect.quotechar, "\r", "\n")]
 
-    def __call__(self, batch: pa.RecordBatch) -> Encoded:
+    def __call__(self, batch: pa.RecordBatch, selection: pa.BooleanArray | None = None) -> Encoded:
+        if selection is not None:
+            batch = batch.filter(selection)
         if is_record_batch(batch.schema):
             batch, refused = self._spread(batch)
         elif refused := self._unknown_columns(batch):
@@ -60,6 +63,9 @@ class CSVEncoder:
     def _quoted(self, column: pa.StringArray) -> pa.StringArray:
         if column.null_count:
             column = pc.fill_null(column, EMPTY)
+        data = bytes(text_bytes(column))
+        if not any(odd in data for odd in self._odd):
+            return column
         needs = pc.match_substring_regex(column, pattern=self._needs_quotes)
         if not needs.true_count:
             return column

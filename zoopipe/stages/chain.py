@@ -74,6 +74,7 @@ class Chain:
         self._plan = None if model is None else compile_plan(model, self._nonfinite)
         self._before = Transform(pipe.pre_validation_hooks, "raw_data", batch_rows)
         self._after = Transform(pipe.post_validation_hooks, "validated_data", batch_rows)
+        self._hooked_after = bool(pipe.post_validation_hooks)
         self._rows_after = any(
             not isinstance(hook, ColumnHook) for hook in pipe.post_validation_hooks
         )
@@ -186,7 +187,10 @@ class Chain:
         for position, instance in enumerate(accepted.instances):
             flow.instances[flow.origin_of(position)] = instance
         flow.deferred += accepted.deferred
-        flow.batch = accepted.batch
+        if self._hooked_after:
+            flow.batch = accepted.batch
+        else:
+            flow.batch, flow.selection = accepted.checked, accepted.selection
         flow.values = accepted.values if as_rows else None
         if flow.entries is not None:
             if kept is not None:
@@ -199,7 +203,7 @@ class Chain:
         batch = flow.batch
         if batch is None:
             batch = self._serialized(flow)
-        encoded = self._writer.encode(batch)
+        encoded = self._writer.encode(batch, flow.selection)
         for position, reason in encoded.refused:
             flow.refuse(position, "write", [reason])
         return encoded

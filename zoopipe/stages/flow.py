@@ -40,6 +40,7 @@ class Flow:
     Attributes:
         block: where they come from.
         batch: the rows as columns; None while they are Python values only.
+        selection: which rows of `batch` are still there, where it is about to be written; None for all.
         values: the rows as Python values; None while they are columns only.
         entries: the rows' envelopes, in pipes that have a `BaseHook`; `values` are then theirs.
         origin: for each row its position in the block's batch, or a negative number of its own where
@@ -51,6 +52,7 @@ class Flow:
 
     block: Block
     batch: pa.RecordBatch | None
+    selection: pa.BooleanArray | None = None
     values: list[Any] | None = None
     entries: list[EntryTypedDict] | None = None
     origin: Sequence[int] | None = None

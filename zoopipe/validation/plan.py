@@ -48,7 +48,8 @@ class Accepted:
     """What pydantic makes of a batch.
 
     Attributes:
-        batch: the accepted rows as columns (from `columns`).
+        checked: all rows as columns (from `columns`); what stands in refused ones means nothing.
+        selection: which rows of `checked` are accepted; None where all are.
         values: the accepted rows as dicts of Python values (from `rows`).
         kept: the positions of the accepted rows in what was given; None where all were.
         refused: position and pydantic's reasons, for each refused row.
@@ -58,13 +59,21 @@ class Accepted:
             write a value differently from how pydantic writes any value of its type).
     """
 
-    batch: pa.RecordBatch | None = None
+    checked: pa.RecordBatch | None = None
+    selection: pa.BooleanArray | None = None
     values: list[dict[str, Any]] = field(default_factory=list)
     kept: Sequence[int] | None = None
     refused: list[tuple[int, list[Reason]]] = field(default_factory=list)
     deferred: int = 0
     deferred_to: Counter[str] = field(default_factory=Counter)
     instances: list[BaseModel] = field(default_factory=list)
+
+    @property
+    def batch(self) -> pa.RecordBatch | None:
+        """The accepted rows as columns (from `columns`)."""
+        if self.checked is None or self.selection is None:
+            return self.checked
+        return self.checked.filter(self.selection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +177,8 @@ class ModelPlan:
             batch: the rows as read: columns of text, or of any type.
 
         Returns:
-            Columns in the encodings of `zoopipe.columns`; one `record` column where the model
-            needs whole rows.
+            Columns in the encodings of `zoopipe.columns`; one `record` column where the model needs
+            whole rows.
         """
         check = self._check(batch, as_values=False)
         if check is None:
@@ -186,11 +195,10 @@ class ModelPlan:
             fields.append(batch.schema.field(at))
         result = pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
         accepted = _accepted(check)
+        accepted.checked = result
         if accepted.refused:
-            keep = _all_but(batch.num_rows, accepted)
-            accepted.kept = LazyPositions(keep)
-            result = result.filter(keep)
-        accepted.batch = result
+            accepted.selection = _all_but(batch.num_rows, accepted)
+            accepted.kept = LazyPositions(accepted.selection)
         return accepted
 
     def _check(self, batch: pa.RecordBatch | None, *, as_values: bool) -> BatchCheck | None:
@@ -285,7 +293,7 @@ class ModelPlan:
     def whole_rows(self, rows: Sequence[Any]) -> Accepted:
         """Every row by pydantic, as one JSON text a row."""
         accepted = self._each(rows, self._text)
-        accepted.batch = record_batch(text_array(accepted.values))  # type: ignore[arg-type]
+        accepted.checked = record_batch(text_array(accepted.values))  # type: ignore[arg-type]
         return _kept_if_refused(accepted)
 
     def hooked_text(self, row: Any, instance: BaseModel) -> str:
