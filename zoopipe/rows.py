@@ -31,3 +31,13 @@ def _row_maker(names: tuple[str, ...]) -> Callable[[Iterable[tuple[Any, ...]]], 
     source = f"lambda tuples: [{{{members}}} for {','.join(values)}, in tuples]"
     made: Callable[[Iterable[tuple[Any, ...]]], list[Row]] = eval(source, {"__builtins__": {}})
     return made
+
+
+def columns_of(rows: Sequence[Any]) -> dict[Any, list[Any]] | None:
+    """The values of each key; None where not all rows are dicts with the same keys in one order."""
+    if set(map(type, rows)) != {dict}:
+        return None
+    names = tuple(rows[0])
+    if set(map(tuple, rows)) != {names}:
+        return None
+    return {name: [row[name] for row in rows] for name in names}

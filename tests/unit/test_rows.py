@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zoopipe.rows import zip_rows
+from zoopipe.rows import columns_of, zip_rows
 
 QUICK = settings(max_examples=60, deadline=None, derandomize=True)
 
@@ -39,3 +40,24 @@ def test_row_has_thousands_of_keys_when_there_are_thousands_of_columns() -> None
 def test_rows_are_refused_when_columns_are_of_different_lengths() -> None:
     with pytest.raises(ValueError, match="shorter"):
         zip_rows(["a", "b"], [[1, 2], [1]])
+
+
+def test_columns_are_the_values_of_each_key_when_rows_are_alike() -> None:
+    assert columns_of([{"a": 1, "b": None}, {"a": "x", "b": 2}]) == {"a": [1, "x"], "b": [None, 2]}
+    assert columns_of([{}, {}]) == {}
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        [1, 2],
+        [["a"], ["a"]],
+        [{"a": 1}, {"b": 1}],
+        [{"a": 1}, {"a": 1, "b": 2}],
+        [{"a": 1, "b": 2}, {"b": 2, "a": 1}],
+        [{"a": 1}, OrderedDict(a=1)],
+    ],
+)
+def test_rows_have_no_columns_when_they_are_not_alike(rows: list[Any]) -> None:
+    assert columns_of(rows) is None

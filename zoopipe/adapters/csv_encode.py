@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 
 from zoopipe.adapters.base import Encoded
 from zoopipe.adapters.csv_records import Dialect
-from zoopipe.arrays import EMPTY, int64_array, text_array, text_bytes, text_scalar
-from zoopipe.columns import cell_text, cells, concat, is_record_batch, rows_of
+from zoopipe.arrays import EMPTY, int64_array, text_bytes, text_scalar
+from zoopipe.columns import cells, concat, is_record_batch, rows_of, value_cells
 from zoopipe.reasons import Reason
 
 _NEWLINE = text_scalar("\n")
@@ -98,7 +98,7 @@ class CSVEncoder:
             else:
                 kept.append(position)
         columns: dict[str, Any] = {
-            name: text_array([cell_text(rows[position].get(name)) for position in kept])
+            name: value_cells([rows[position].get(name) for position in kept])
             for name in self._names
             if name not in beside
         }

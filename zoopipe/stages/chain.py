@@ -14,7 +14,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from zoopipe.adapters.base import Block, Encoded, PartWriter
 from zoopipe.arrays import utf8_array
-from zoopipe.columns import NonFinite, record_batch
+from zoopipe.columns import NonFinite, from_columns, record_batch
 from zoopipe.errors import HookError
 from zoopipe.hooks import (
     AnyHook,
@@ -26,6 +26,7 @@ from zoopipe.hooks import (
     hook_name,
 )
 from zoopipe.reasons import Reason
+from zoopipe.rows import columns_of
 from zoopipe.stages.flow import Flow
 from zoopipe.stages.rejects import RejectedRow, first_rejects, reject_batch, summarize
 from zoopipe.stages.transform import Transform, make_entries
@@ -70,6 +71,7 @@ class Chain:
     def __init__(self, pipe: Pipe, writer: PartWriter) -> None:
         batch_rows = pipe.executor.get_batch_size()
         self._nonfinite: NonFinite = pipe.output_adapter.nonfinite
+        self._takes_columns = pipe.output_adapter.needs_columns
         model = pipe.schema_model
         self._plan = None if model is None else compile_plan(model, self._nonfinite)
         self._before = Transform(pipe.pre_validation_hooks, "raw_data", batch_rows)
@@ -202,11 +204,21 @@ class Chain:
         """The bytes of the rows; rows that the output cannot hold are refused."""
         batch = flow.batch
         if batch is None:
-            batch = self._serialized(flow)
+            batch = self._as_columns(flow) or self._serialized(flow)
         encoded = self._writer.encode(batch, flow.selection)
         for position, reason in encoded.refused:
             flow.refuse(position, "write", [reason])
         return encoded
+
+    def _as_columns(self, flow: Flow) -> pa.RecordBatch | None:
+        """Rows of Python values as columns, for an output of columns; None where they are not alike,
+        or where one of them cannot be written."""
+        if not self._takes_columns or flow.instances:
+            return None
+        with contextlib.suppress(Exception):
+            columns = columns_of(flow.rows())
+            return from_columns(columns, self._nonfinite) if columns else None
+        return None
 
     def _serialized(self, flow: Flow) -> pa.RecordBatch:
         """Rows of Python values as JSON text."""

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from zoopipe.columns import from_rows, rows_of, typed
+from zoopipe.arrays import int64_array
+from zoopipe.columns import from_rows, holds_values, rows_of, typed, updated
 from zoopipe.errors import HookError
 from zoopipe.hooks import (
     AnyHook,
@@ -22,6 +23,7 @@ from zoopipe.hooks import (
     hook_name,
 )
 from zoopipe.reasons import Reason, clean_text, raised_reason
+from zoopipe.rows import Row
 from zoopipe.stages.flow import Flow, row_text
 
 DataKey = Literal["raw_data", "validated_data"]
@@ -53,16 +55,40 @@ class Transform:
                 self._run_entries(hook, flow, store)
 
     def _run_function(self, hook: FunctionHook, flow: Flow) -> None:
+        if hook.columns is not None and flow.values is None and holds_values(flow.batch):
+            self._run_on_its_columns(hook, hook.columns, flow)
+            return
         rows = flow.rows()
         results = _called(hook.function, rows) if hook.columns is None else _updated(hook, rows)
-        if set(map(type, results)) <= {dict}:
-            self._set_rows(flow, results, None)
-            return
         kept = self._settle(hook, flow, results)
-        self._set_rows(flow, [results[position] for position in kept], kept)
+        self._set_rows(flow, results if kept is None else [results[at] for at in kept], kept)
 
-    def _settle(self, hook: FunctionHook, flow: Flow, results: Sequence[Any]) -> list[int]:
-        """Counts and refuses what is not a row; the positions of those that are."""
+    def _run_on_its_columns(self, hook: FunctionHook, columns: Sequence[str], flow: Flow) -> None:
+        """Gives a function the columns that it asks for; the others stay columns."""
+        assert flow.batch is not None
+        batch, names = flow.batch, [name for name in columns if name in flow.batch.schema.names]
+        asked = rows_of(batch.select(names)) if names else [{} for _ in range(batch.num_rows)]
+
+        def call(row: Row) -> Any:
+            result = hook.function(row)
+            # A copy: the function may give one dict again and again.
+            return {**result} if isinstance(result, dict) else result
+
+        results = _called(call, asked)
+        kept = self._settle(hook, flow, results)
+        if kept is not None:
+            flow.keep(kept)
+            results = [results[at] for at in kept]
+            batch = batch.take(int64_array(kept))
+        flow.batch, flow.values = updated(batch, results), None
+        if flow.batch is None:
+            rows = zip(rows_of(batch), results, strict=True)
+            flow.values = [{**row, **result} for row, result in rows]
+
+    def _settle(self, hook: FunctionHook, flow: Flow, results: Sequence[Any]) -> list[int] | None:
+        """Counts and refuses what is not a row; the positions of those that are, None for all."""
+        if set(map(type, results)) <= {dict}:
+            return None
         kept = []
         for position, result in enumerate(results):
             if isinstance(result, dict):
