@@ -74,6 +74,20 @@ def text_scalar(value: str) -> pa.StringScalar:
     return text_array([value])[0]
 
 
+def text_of(data: bytes) -> pa.StringArray:
+    """A string array of one value, the text that `data` is, uncopied.
+
+    Raises:
+        pa.ArrowInvalid: `data` is not UTF-8.
+    """
+    bounds = array("i", (0, len(data)))
+    text = pa.Array.from_buffers(
+        pa.string(), 1, [None, pa.py_buffer(bounds.tobytes()), pa.py_buffer(data)]
+    )
+    text.validate(full=True)
+    return text
+
+
 def text_bytes(lines: pa.StringArray) -> memoryview:
     """The bytes of a string array's values, one after the other, uncopied."""
     _, offsets, data = lines.buffers()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from zoopipe import arrays
@@ -40,6 +40,23 @@ def test_mask_is_that_of_pyarrow_when_positions_are_any(flags: list[bool]) -> No
 def test_text_array_is_refused_when_a_value_is_no_unicode() -> None:
     with pytest.raises(UnicodeEncodeError):
         arrays.text_array(["\ud800"])
+
+
+@QUICK
+@given(st.text(st.characters(codec="utf-8")), st.binary(max_size=4))
+@example("", b"\xed\xa0\x80")
+@example("a", b"\xc0\x80")
+@example("a", b"\xf4\x90\x80\x80")
+@example("\0\U0010ffff", b"\xef\xbf\xbf")
+def test_bytes_are_a_text_when_they_decode(text: str, tail: bytes) -> None:
+    data = text.encode() + tail
+    try:
+        expected = [data.decode()]
+    except UnicodeDecodeError:
+        with pytest.raises(pa.ArrowInvalid):
+            arrays.text_of(data)
+    else:
+        assert arrays.text_of(data).to_pylist() == expected
 
 
 @pytest.mark.parametrize(("start", "stop"), [(0, 4), (1, 3), (3, 4), (2, 2), (4, 4)])
