@@ -10,9 +10,10 @@ from typing import Any
 
 from zoopipe.validation.choices import ChoiceKernel
 from zoopipe.validation.constraints import BoundsKernel, TextKernel, bounds_of, is_plain_pattern
+from zoopipe.validation.durations import DurationKernel
 from zoopipe.validation.kernels import Kernel, NullableKernel, StrKernel, TypedKernel, UUIDKernel
 from zoopipe.validation.numbers import BoolKernel, DecimalKernel, FloatKernel, IntKernel
-from zoopipe.validation.temporal import DateKernel, DateTimeKernel
+from zoopipe.validation.temporal import DateKernel, DateTimeKernel, TimeKernel
 
 Schema = Mapping[str, Any]
 
@@ -35,6 +36,8 @@ KERNELS: Mapping[str, Kernel] = {
     "bool": BoolKernel(),
     "date": DateKernel(),
     "datetime": DateTimeKernel(),
+    "time": TimeKernel(),
+    "timedelta": DurationKernel(),
     "uuid": UUIDKernel(),
 }
 
@@ -127,8 +130,12 @@ def _temporal(schema: Schema, config: Schema) -> Kernel:
     check_keys(schema, _COMMON_KEYS | {"microseconds_precision"})
     if schema.get("microseconds_precision", "truncate") != "truncate":
         raise Unprovable("microseconds_precision")
-    if "ser_json_temporal" in config:
-        raise Unprovable("the setting ser_json_temporal")
+    settings = ["ser_json_temporal"]
+    if schema["type"] == "timedelta":
+        settings.append("ser_json_timedelta")
+    for setting in settings:
+        if setting in config:
+            raise Unprovable(f"the setting {setting}")
     return KERNELS[schema["type"]]
 
 
@@ -166,6 +173,8 @@ _MAKERS: Mapping[str, Callable[[Schema, Schema], Kernel]] = {
     "bool": _unconstrained,
     "date": _temporal,
     "datetime": _temporal,
+    "time": _temporal,
+    "timedelta": _temporal,
     "uuid": _unconstrained,
     "decimal": _decimal,
     "literal": _literal,
