@@ -84,6 +84,7 @@ PROVED = {
     "Bytes",
     "Constrained",
     "DefaultFactory",
+    "EnumValues",
     "FieldValidator",
     "RaisesAnything",
     "StrictField",
