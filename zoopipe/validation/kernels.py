@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from zoopipe.arrays import no_nulls
+from zoopipe.arrays import int64_scalar, no_nulls
 from zoopipe.columns import Encoding, encoded_field
 
 
@@ -130,6 +130,22 @@ class StrKernel(Kernel):
 
     def prove_text(self, column: pa.StringArray) -> Proof:
         return self.as_it_is(column)
+
+
+class BytesKernel(Kernel):
+    """`bytes`, of some length: text is taken for its UTF-8, and written as it was read."""
+
+    def __init__(self, min_length: int = 0, max_length: int | None = None) -> None:
+        self._min_length, self._max_length = min_length, max_length
+
+    def prove_text(self, column: pa.StringArray) -> Proof:
+        proof = self.as_it_is(column)
+        lengths = pc.binary_length(column).cast(pa.int64())
+        if self._min_length:
+            proof = proof.where(pc.greater_equal(lengths, int64_scalar(self._min_length)))
+        if self._max_length is not None:
+            proof = proof.where(pc.less_equal(lengths, int64_scalar(self._max_length)))
+        return proof
 
 
 class UUIDKernel(Kernel):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from datetime import time, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import pyarrow as pa
 import pytest
 from differential import check_plan, text_batch
-from pydantic import BaseModel, ValidationInfo, field_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from zoopipe.validation import compile_plan
 
@@ -100,8 +100,8 @@ def test_row_is_refused_alone_when_a_validator_raises_anything() -> None:
 
 class Timed(BaseModel):
     id: int
-    at: time
-    took: timedelta | None
+    at: Annotated[time, Field(ge=time(1))]
+    took: Annotated[timedelta, Field(ge=timedelta(0))] | None
     tags: list[str] = []
 
 

@@ -96,6 +96,7 @@ PROVED = {
     "SecondsAsFloat",
     "SerializeByAlias",
     "Strict",
+    "EnumValues",
     "FieldValidator",
     "RaisesAnything",
     "StrictField",
