@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import pyarrow as pa
 
@@ -24,7 +24,7 @@ from zoopipe.adapters.cutting import cut_files
 from zoopipe.adapters.options import check_counts
 from zoopipe.adapters.text import Encoder, Framing, TextOutputAdapter
 from zoopipe.arrays import text_array, text_bytes, text_scalar
-from zoopipe.columns import concat, is_record_batch, json_cells, record_batch
+from zoopipe.columns import concat, is_record_batch, json_objects, record_batch
 from zoopipe.errors import DeclarationError, InputError
 from zoopipe.reasons import Reason
 from zoopipe.storage.files import (
@@ -354,11 +354,11 @@ class _JSONEncoder:
 
     def _objects(self, batch: pa.RecordBatch) -> pa.StringArray:
         if not is_record_batch(batch.schema):
-            return _joined(batch.columns, batch.schema)
+            return json_objects(batch.columns, batch.schema)
         records = batch.column(0)
         if batch.num_columns == 1:
             return records
-        rest = _joined(batch.columns[1:], pa.schema(list(batch.schema)[1:]))
+        rest = json_objects(batch.columns[1:], pa.schema(list(batch.schema)[1:]))
         merged = [
             _with_members(record, tail)
             for record, tail in zip(records.to_pylist(), rest.to_pylist(), strict=True)
@@ -373,16 +373,3 @@ def _with_members(record: str | None, members: str) -> str:
     # Newlines of valid JSON stand between tokens, never inside of a string.
     line = record.replace("\n", " ").replace("\r", " ")
     return f"{line[:-1]},{members[1:]}"
-
-
-def _joined(columns: Sequence[Any], schema: pa.Schema) -> pa.StringArray:
-    """Columns as objects: literals and cells side by side, joined in one pass."""
-    pieces: list[Any] = []
-    literal = "{"
-    for column, field in zip(columns, schema, strict=True):
-        literal += json.dumps(field.name, ensure_ascii=False) + ":"
-        text, quotes = json_cells(column, field)
-        pieces += [text_scalar(literal + '"' if quotes else literal), text]
-        literal = '",' if quotes else ","
-    closing = literal.rstrip(",") + "}" if pieces else "{}"
-    return concat(*pieces, text_scalar(closing))
