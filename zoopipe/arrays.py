@@ -200,10 +200,47 @@ def byte_slice(texts: pa.StringArray, start: int, stop: int = _LONGEST) -> pa.St
     return pc.binary_slice(texts.view(pa.binary()), start=start, stop=stop).view(pa.string())
 
 
+def only_where(values: pa.Array, mask: pa.BooleanArray) -> pa.Array:
+    """`values` where `mask` is true, elsewhere null."""
+    if mask.true_count == len(mask):
+        return values
+    return pc.if_else(mask, values, pa.nulls(len(values), values.type))
+
+
+def within(values: pa.Array, least: int, most: int) -> pa.Array:
+    """The integers from `least` to `most`, which their type holds; null in place of all others."""
+    found = pc.min_max(values).as_py()
+    if found["min"] is None or (found["min"] >= least and found["max"] <= most):
+        return values
+    bounds = int64_array([least, most]).cast(values.type)
+    enough = pc.greater_equal(values, bounds[0])
+    return only_where(values, pc.and_(enough, pc.less_equal(values, bounds[1])))
+
+
+def list_offsets(lists: pa.ListArray) -> pa.Int32Array:
+    """Where each list begins, and the last one ends, in `lists.flatten()`."""
+    lengths = pc.list_value_length(lists).cast(pa.int32())
+    ends = pc.cumulative_sum(pc.fill_null(lengths, _NO_LENGTH) if lengths.null_count else lengths)
+    return pa.concat_arrays([_FIRST_OFFSET, ends])
+
+
+def with_elements(lists: pa.ListArray, elements: pa.Array) -> pa.ListArray:
+    """Lists of the same lengths, and null where `lists` are, with other elements.
+
+    Args:
+        lists: lists or large lists.
+        elements: an element for each of `lists.flatten()`.
+    """
+    mask = lists.is_null() if lists.null_count else None
+    return pa.ListArray.from_arrays(list_offsets(lists), elements, mask=mask)
+
+
 def no_nulls(mask: pa.BooleanArray) -> pa.BooleanArray:
     """`mask` with its nulls false."""
     return pc.fill_null(mask, FALSE) if mask.null_count else mask
 
 
 FALSE: pa.BooleanScalar = mask_of(1, ())[0]
+_FIRST_OFFSET = int64_array([0]).cast(pa.int32())
+_NO_LENGTH = _FIRST_OFFSET[0]
 EMPTY: pa.StringScalar = text_scalar("")

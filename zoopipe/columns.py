@@ -23,7 +23,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic_core import to_json
 
-from zoopipe.arrays import least_byte, text_array, text_bytes, text_scalar, typed_array
+from zoopipe.arrays import (
+    least_byte,
+    only_where,
+    text_array,
+    text_bytes,
+    text_scalar,
+    typed_array,
+    with_elements,
+)
 from zoopipe.rows import Row, columns_of, zip_rows
 
 Encoding = Literal["plain", "json", "bare", "record"]
@@ -51,7 +59,9 @@ _VALUE_TYPES = frozenset(
 _NEEDS_ESCAPE = r'["\\\x00-\x1f]'
 _SPACE = 32
 _QUOTE, _NULL, _POINT_ZERO = text_scalar('"'), text_scalar("null"), text_scalar(".0")
-_SEPARATOR = text_scalar("")
+_SEPARATOR, _COMMA, _Z = text_scalar(""), text_scalar(","), text_scalar("Z")
+_OPEN, _CLOSE = text_scalar("["), text_scalar("]")
+_UTC = ("UTC", "+00:00")
 
 
 def encoded_field(name: str, encoding: Encoding, logical: str | None = None) -> pa.Field:
@@ -106,18 +116,62 @@ def text_form(
     encoding = encoding_of(field)
     if encoding != "plain":
         return encoding, column
+    text = plain_text(column)
+    if text is not None:
+        return "plain", text
     kind = column.type
-    if pa.types.is_string(kind):
-        return "plain", column
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return "plain", column.cast(pa.string())
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
         return "json", column.cast(pa.string())
-    if pa.types.is_float64(kind):
-        return "json", float_text(column, nonfinite)
-    if pa.types.is_date32(kind):
+    if pa.types.is_float32(kind) or pa.types.is_float64(kind):
+        return "json", float_text(column.cast(pa.float64()), nonfinite)
+    if pa.types.is_date32(kind) or (pa.types.is_decimal(kind) and kind.scale >= 0):
         return "bare", column.cast(pa.string())
+    if is_plain_timestamp(kind):
+        return "bare", timestamp_text(column)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return "json", _list_text(column, nonfinite)
+    if pa.types.is_struct(kind) and 0 < len(kind) == len({part.name for part in kind}):
+        return "json", _struct_text(column, nonfinite)
     return "json", json_texts(column.to_pylist(), nonfinite)
+
+
+def plain_text(column: pa.Array) -> pa.StringArray | None:
+    """A column of strings as one of Arrow's type `string`; None for a column of anything else."""
+    kind = column.type
+    if pa.types.is_string(kind):
+        return column
+    if pa.types.is_dictionary(kind):
+        return plain_text(column.dictionary_decode()) if _is_text(kind.value_type) else None
+    return column.cast(pa.string()) if _is_text(kind) else None
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return any(
+        is_kind(kind)
+        for is_kind in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    )
+
+
+def is_plain_timestamp(kind: pa.DataType) -> bool:
+    """Whether a type is of timestamps that Python's `datetime` holds, naive or in UTC."""
+    return pa.types.is_timestamp(kind) and kind.unit != "ns" and kind.tz in (None, *_UTC)
+
+
+def timestamp_text(column: pa.TimestampArray) -> pa.StringArray:
+    """Plain timestamps as pydantic writes them: `2024-02-29T12:00:00`, `2024-02-29T12:00:00.500000Z`."""
+    zone, column = column.type.tz, column.cast(pa.timestamp("us", column.type.tz))
+    column = column.view(pa.timestamp("us"))
+    # A fraction that is left off is one of zeros.
+    seconds = column.cast(pa.timestamp("s"), safe=False)
+    whole = pc.equal(seconds.cast(column.type), column)
+    if whole.true_count == len(whole) - whole.null_count:
+        text = seconds.cast(pa.string())
+    elif whole.true_count == 0:
+        text = column.cast(pa.string())
+    else:
+        text = pc.if_else(whole, seconds.cast(pa.string()), column.cast(pa.string()))
+    text = pc.binary_replace_slice(text, start=10, stop=11, replacement="T")
+    return text if zone is None else concat(text, _Z)
 
 
 def json_texts(values: Sequence[Any], nonfinite: NonFinite = "null") -> pa.StringArray:
@@ -154,14 +208,16 @@ def json_texts_or_null(
     return text_array([None if text == "null" else text for text in texts])
 
 
-def json_cells(column: pa.Array, field: pa.Field) -> tuple[pa.StringArray, bool]:
+def json_cells(
+    column: pa.Array, field: pa.Field, nonfinite: NonFinite = "null"
+) -> tuple[pa.StringArray, bool]:
     """A column as JSON text, with whether each cell still has to be put between quotes.
 
     Returns:
         The cells, escaped where they are strings, and True where the caller adds the quotes.
         A column that has nulls never leaves its quotes to the caller.
     """
-    encoding, text = text_form(column, field)
+    encoding, text = text_form(column, field, nonfinite)
     if encoding == "json":
         return (pc.fill_null(text, _NULL) if text.null_count else text), False
     if encoding == "plain":
@@ -171,24 +227,43 @@ def json_cells(column: pa.Array, field: pa.Field) -> tuple[pa.StringArray, bool]
     return text, True
 
 
-def joined_objects(columns: Sequence[Any], schema: pa.Schema, after: str = "") -> pa.StringArray:
-    """Columns as JSON objects, a row each, with `after` behind it: literals and cells side by side,
-    joined in one pass."""
+def json_objects(
+    columns: Sequence[pa.Array], schema: pa.Schema, nonfinite: NonFinite = "null", after: str = ""
+) -> pa.StringArray:
+    """Columns, of which there is one, as objects with `after` behind them: literals and cells side by
+    side, joined in one pass."""
     pieces: list[Any] = []
     literal = "{"
     for column, field in zip(columns, schema, strict=True):
         literal += json.dumps(field.name, ensure_ascii=False) + ":"
-        text, quotes = json_cells(column, field)
+        text, quotes = json_cells(column, field, nonfinite)
         pieces += [text_scalar(literal + '"' if quotes else literal), text]
         literal = '",' if quotes else ","
     closing = literal.rstrip(",") + "}" if pieces else "{}"
     return concat(*pieces, text_scalar(closing + after))
 
 
-def quoted(column: pa.Array, field: pa.Field) -> pa.StringArray:
+def quoted(column: pa.Array, field: pa.Field, nonfinite: NonFinite = "null") -> pa.StringArray:
     """A column as whole JSON texts, quotes and all."""
-    text, needs_quotes = json_cells(column, field)
+    text, needs_quotes = json_cells(column, field, nonfinite)
     return concat(_QUOTE, text, _QUOTE) if needs_quotes else text
+
+
+def json_lists(
+    lists: pa.ListArray, elements: pa.Array, field: pa.Field, nonfinite: NonFinite = "null"
+) -> pa.StringArray:
+    """The JSON text of lists, null as null; the elements are cells of `field`, all lists' in a row."""
+    text = quoted(elements, field, nonfinite)
+    return concat(_OPEN, pc.binary_join(with_elements(lists, text), _COMMA), _CLOSE)
+
+
+def _list_text(column: pa.ListArray, nonfinite: NonFinite) -> pa.StringArray:
+    return json_lists(column, column.flatten(), column.type.value_field, nonfinite)
+
+
+def _struct_text(column: pa.StructArray, nonfinite: NonFinite) -> pa.StringArray:
+    text = json_objects(column.flatten(), pa.schema(list(column.type)), nonfinite)
+    return only_where(text, column.is_valid())
 
 
 def _escape(text: pa.StringArray) -> pa.StringArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -125,15 +126,82 @@ def test_cells_are_decoded_when_a_column_holds_json(
         pa.array([[1, None], None]),
         pa.array([{"a": "x"}]),
         pa.array([None, None], pa.null()),
-        pa.array([0.5, None], pa.float32()),
+        pa.array([0.5, 0.1, None], pa.float32()),
+        pa.array(["a", "b"], pa.large_string()).dictionary_encode(),
+        pa.array([0, None, 1], pa.timestamp("s")),
+        pa.array([0, None, 1500], pa.timestamp("ms")),
+        pa.array([0, None, 1_000_000], pa.timestamp("us")),
+        pa.array([1, None, 500_000, -1], pa.timestamp("us")),
+        pa.array([1_000_000, None, 1], pa.timestamp("us", "UTC")),
+        pa.array([None], pa.timestamp("us", "+00:00")),
+        pa.array([0, None], pa.timestamp("us", "Europe/Paris")),
+        pa.array([Decimal("0E-10"), None, Decimal("-1.5"), Decimal(9)], pa.decimal128(12, 10)),
+        pa.array([Decimal("1E+2")], pa.decimal128(3, -2)),
+        pa.array([["é\n", None], [], None], pa.large_list(pa.large_string())),
+        pa.array([[[1.5, math.nan]], [None, []]]),
+        pa.array([[None], []], pa.list_(pa.null())),
+        pa.array([[1, 2], None], pa.list_(pa.int8(), 2)),
+        pa.array([{'a"b': [1], "c": date(2020, 1, 2)}, {'a"b': None}, None]),
+        pa.array([[{"a": "x", "b": {"c": None}}], None]),
+        pa.array([{}, None], pa.struct([])),
+        pa.array([[("a", 1)], None], pa.map_(pa.string(), pa.int8())),
     ],
     ids=lambda column: str(column.type),
 )
 def test_json_is_that_of_pydantic_when_a_column_has_an_arrow_type(column: pa.Array) -> None:
+    for start in range(len(column) + 1):
+        compare_json(column.slice(start))
+        compare_json(column.slice(0, start))
+
+
+def compare_json(column: pa.Array) -> None:
     text, needs_quotes = json_cells(column, pa.field("v", column.type))
     quote = '"' if needs_quotes else ""
-    expected = [to_json(value).decode() for value in column.to_pylist()]
+    expected = [to_json(value, inf_nan_mode="null").decode() for value in column.to_pylist()]
     assert [f"{quote}{cell}{quote}" for cell in text.to_pylist()] == expected
+
+
+@QUICK
+@given(st.lists(st.none() | st.datetimes()), st.sampled_from([None, "UTC"]))
+@example([datetime.min, datetime.max, datetime(999, 1, 1)], "UTC")
+@example([datetime(1969, 12, 31, 23, 59, 59, 999_999), datetime(1970, 1, 1)], None)
+def test_times_are_written_as_pydantic_does_when_they_are_a_column(
+    values: list[datetime | None], zone: str | None
+) -> None:
+    compare_json(pa.array(values, pa.timestamp("us", zone)))
+
+
+@QUICK
+@given(st.integers(0, 38), st.lists(st.integers(-(10**38) + 1, 10**38 - 1)))
+def test_decimals_are_written_as_pydantic_does_when_they_are_a_column(
+    scale: int, digits: list[int]
+) -> None:
+    values = [Decimal((number < 0, tuple(map(int, str(abs(number)))), -scale)) for number in digits]
+    compare_json(pa.array([None, *values], pa.decimal128(38, scale)))
+
+
+NESTED = st.recursive(
+    st.none() | st.floats() | st.text(st.characters(exclude_categories=["Cs"]), max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.fixed_dictionaries({"a": inner, 'b"': inner}),
+)
+
+
+@QUICK
+@given(st.lists(NESTED, min_size=1, max_size=4))
+def test_nested_values_are_written_as_pydantic_does_when_they_are_a_column(
+    values: list[Any],
+) -> None:
+    try:
+        column = pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return  # Values of many types.
+    compare_json(column)
+
+
+def test_cells_spell_numbers_that_are_not_finite_when_they_are_nested() -> None:
+    column = pa.array([[{"a": math.inf}], [{"a": math.nan}], None])
+    found = cells(column, pa.field("v", column.type)).to_pylist()
+    assert found == ['[{"a":Infinity}]', '[{"a":NaN}]', None]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from zoopipe.adapters.base import Encoded
 from zoopipe.arrays import text_array, text_bytes, text_scalar
-from zoopipe.columns import concat, is_record_batch, joined_objects
+from zoopipe.columns import concat, is_record_batch, json_objects
 
 
 class JSONEncoder:
@@ -37,13 +37,13 @@ class JSONEncoder:
         if is_record_batch(batch.schema):
             records = batch.column(0)
             if batch.num_columns > 1:
-                rest = joined_objects(batch.columns[1:], pa.schema(list(batch.schema)[1:]))
+                rest = json_objects(batch.columns[1:], pa.schema(list(batch.schema)[1:]))
                 pairs = zip(records.to_pylist(), rest.to_pylist(), strict=True)
                 records = text_array([_with_members(record, tail) for record, tail in pairs])
         elif self._indent is None:
-            return joined_objects(batch.columns, batch.schema, self._between)
+            return json_objects(batch.columns, batch.schema, after=self._between)
         else:
-            records = joined_objects(batch.columns, batch.schema)
+            records = json_objects(batch.columns, batch.schema)
         if self._indent is not None:
             records = text_array([self._indented(record) for record in records.to_pylist()])
         return concat(records, text_scalar(self._between))

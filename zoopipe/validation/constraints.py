@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from zoopipe.arrays import int64_scalar, text_array, typed_array
+from zoopipe.arrays import int64_scalar, only_where, text_array, typed_array
 from zoopipe.columns import Encoding
 from zoopipe.validation.kernels import Kernel, Proof
 
@@ -43,11 +43,17 @@ class BoundsKernel(Kernel):
     def prove_text(self, column: pa.StringArray) -> Proof | None:
         return self.prove(column)
 
+    def prove_typed(self, column: pa.Array) -> Proof | None:
+        return self.prove(column)
+
+    def is_exact(self, kind: pa.DataType) -> bool:
+        return self._inner.is_exact(kind)
+
     def _kept(self, proof: Proof) -> pa.BooleanArray:
         """Where the numbers that are proved keep the bounds; false or null elsewhere."""
         cells = proof.cells
         if proof.proved is not None:
-            cells = pc.if_else(proof.proved, cells, pa.nulls(len(cells), cells.type))
+            cells = only_where(cells, proof.proved)
         numbers = cells.cast(self._type)
         kept = None
         for compare, bound in self._bounds:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from zoopipe.arrays import int64_scalar, no_nulls
-from zoopipe.columns import Encoding, encoded_field
+from zoopipe.arrays import int64_scalar, no_nulls, nulls
+from zoopipe.columns import Encoding, encoded_field, plain_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,11 @@ class Proof:
         return replace(self, proved=both)
 
 
+def typed_proof(cells: pa.Array) -> Proof:
+    """Typed cells, of which all that are not null are proved."""
+    return Proof(cells, cells.is_valid() if cells.null_count else None)
+
+
 class Kernel(ABC):
     """Proves the values of one field type.
 
@@ -66,9 +71,8 @@ class Kernel(ABC):
             column: text as it was read, or values of any Arrow type; what pydantic would be given
                 is the column's `to_pylist()`.
         """
-        if pa.types.is_string(column.type):
-            return self.prove_text(column)
-        return self.prove_typed(column)
+        text = plain_text(column)
+        return self.prove_typed(column) if text is None else self.prove_text(text)
 
     @abstractmethod
     def prove_text(self, column: pa.StringArray) -> Proof | None:
@@ -77,6 +81,10 @@ class Kernel(ABC):
     def prove_typed(self, column: pa.Array) -> Proof | None:
         """The answers for values of another Arrow type."""
         return None
+
+    def is_exact(self, kind: pa.DataType) -> bool:
+        """Whether strict models too take what is proved of values of this Arrow type."""
+        return False
 
     def proof(self, cells: pa.Array, proved: pa.BooleanArray | None) -> Proof:
         """A proof in this kernel's encoding, which says None where every cell is proved."""
@@ -117,8 +125,8 @@ def sure_or_matching(
     return pc.replace_with_mask(sure, rest, matched) if matched.true_count else sure
 
 
-def cast_or_none(column: pa.StringArray, kind: pa.DataType) -> pa.Array | None:
-    """The column parsed by Arrow, or None where some cell is not of the type."""
+def cast_or_none(column: pa.Array, kind: pa.DataType) -> pa.Array | None:
+    """The column cast by Arrow, or None where some cell is not of the type."""
     try:
         return column.cast(kind)
     except pa.ArrowInvalid:
@@ -167,6 +175,8 @@ class NullableKernel(Kernel):
         self._inner = inner
 
     def prove(self, column: pa.Array) -> Proof | None:
+        if pa.types.is_null(column.type):
+            return self.proof(nulls(len(column)), None)
         proof = self._inner.prove(column)
         if proof is None or proof.proved is None or not column.null_count:
             return proof
@@ -176,9 +186,12 @@ class NullableKernel(Kernel):
     def prove_text(self, column: pa.StringArray) -> Proof | None:
         return self.prove(column)
 
+    def is_exact(self, kind: pa.DataType) -> bool:
+        return self._inner.is_exact(kind)
+
 
 class TypedKernel(Kernel):
-    """`strict`: what is text is not taken for anything else, so that only typed columns are asked."""
+    """`strict`: no value is taken for one of another type, so that only columns of the type are asked."""
 
     def __init__(self, inner: Kernel) -> None:
         self._inner = inner
@@ -187,4 +200,7 @@ class TypedKernel(Kernel):
         return None
 
     def prove_typed(self, column: pa.Array) -> Proof | None:
-        return self._inner.prove_typed(column)
+        return self._inner.prove_typed(column) if self.is_exact(column.type) else None
+
+    def is_exact(self, kind: pa.DataType) -> bool:
+        return self._inner.is_exact(kind)
