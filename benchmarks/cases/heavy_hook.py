@@ -29,6 +29,21 @@ ENTRIES = (
 ON_ALL_CPUS = (
     Entry("zoopipe, a worker a CPU", "zoopipe_workers", "heavy_hook", cpus=0),
     Entry("multiprocessing.Pool", "process_pool", "heavy_hook", cpus=0, lacks=_HALF),
+    Entry(
+        "Ray Data",
+        "ray_data",
+        "heavy_hook",
+        cpus=0,
+        lacks=f"a file a block; the cluster is started before the clock; {_ENDS}",
+    ),
+    Entry(
+        "Dask Bag",
+        "dask_bag",
+        "heavy_hook",
+        cpus=0,
+        lacks="a file a block; quoted newlines are not read; the cluster is started before the clock; "
+        f"{_ENDS}",
+    ),
 )
 _PEERS = ("PyPI zoopipe 2026.2.2", LOOP.label, "Polars, map_elements", "pandas, apply")
 

@@ -53,6 +53,22 @@ UNCHECKED = Entry(
 ON_ALL_CPUS = (
     Entry("zoopipe, a worker a CPU", "zoopipe_workers", "validated_copy", cpus=0),
     Entry("multiprocessing.Pool", "process_pool", "validated_copy", cpus=0, lacks=_HALF),
+    Entry(
+        "Ray Data",
+        "ray_data",
+        "validated_copy",
+        cpus=0,
+        lacks="a file a block; rejected rows have no place in the input; the cluster is started before "
+        "the clock",
+    ),
+    Entry(
+        "Dask Bag",
+        "dask_bag",
+        "validated_copy",
+        cpus=0,
+        lacks="a file a block; rejected rows have no place in the input; quoted newlines are not "
+        "read; the cluster is started before the clock",
+    ),
 )
 _FRAMES = ("Polars, expressions", "dataframely", "DuckDB")
 CLEAN = targets(Target(0.8, ("Polars, copy",)))

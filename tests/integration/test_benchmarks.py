@@ -186,7 +186,7 @@ def test_contender_has_one_cpu_unless_its_entry_says_more() -> None:
         for entry in contest.entries
         if entry.cpus != 1
     }
-    assert on_more == {"process_pool", "zoopipe_workers"}
+    assert on_more == {"dask_bag", "process_pool", "ray_data", "zoopipe_workers"}
 
 
 @pytest.mark.parametrize(
