@@ -178,6 +178,37 @@ def seconds(*rounds: float) -> Result:
     )
 
 
+def write_results(folder: Path, rows: int, rows_per_s: int) -> None:
+    """Results of a case with one table, by hand."""
+    entries = [{"label": "zoopipe", "rows_per_s": rows_per_s}, {"label": "loop", "rows_per_s": 7}]
+    contests = [{"title": "1% bad, one core", "rows": rows, "entries": entries}]
+    text = json.dumps({"rows": rows, "contests": contests})
+    (folder / f"rich_model-{rows}.json").write_text(text)
+
+
+def draw_chart(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Draws as a user does, in the repository's root."""
+    command = [sys.executable, "-m", "benchmarks.chart", "--results", str(folder), *options]
+    return subprocess.run(command, cwd=HERE.parent, capture_output=True, text=True, check=False)
+
+
+def test_chart_is_the_same_when_drawn_twice_and_of_the_most_rows(tmp_path: Path) -> None:
+    write_results(tmp_path, rows=90, rows_per_s=5)
+    write_results(tmp_path, rows=100, rows_per_s=21)
+    drawn = []
+    for options in ((), ("--rows", "100"), ("--rows", "90")):
+        done = draw_chart(tmp_path, *options)
+        assert done.returncode == 0, done.stderr
+        drawn.append([(tmp_path / name).read_bytes() for name in ("chart.svg", "chart.png")])
+    assert drawn[0] == drawn[1]
+    assert drawn[1] != drawn[2]
+
+
+def test_chart_ends_with_an_error_when_there_are_no_results(tmp_path: Path) -> None:
+    assert draw_chart(tmp_path).returncode == 2
+    assert not list(tmp_path.iterdir())
+
+
 def test_contender_has_one_cpu_unless_its_entry_says_more() -> None:
     on_more = {
         entry.contender
