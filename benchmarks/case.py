@@ -61,7 +61,8 @@ class Contest:
         rows: how many rows the input has; 0 where rows mean nothing.
         inputs: how each input is made, by its file name.
         reference: whose output the others' are compared with; it need not take part.
-        verdict: lines to print below the table, from the results by label.
+        verdict: lines to print below the table, from the results by label, of which some may be
+            missing.
     """
 
     title: str

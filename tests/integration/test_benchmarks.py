@@ -165,6 +165,13 @@ def test_verdict_is_of_the_fastest_other_when_there_are_several(times: float, sa
     assert targets(Target(times, ("a", "b"), label="mine"))(results) == [said]
 
 
+def test_verdict_is_of_what_was_measured_when_entries_are_missing() -> None:
+    verdict = targets(Target(2, ("a", "b"), label="mine"), Target(2, ("c",), label="mine"))
+    results = {"mine": seconds(1.0), "b": seconds(2.0)}
+    assert verdict(results) == ["mine is 2.00 times as fast as the fastest of 1, b (target 2): met"]
+    assert verdict({"b": seconds(2.0)}) == []
+
+
 def seconds(*rounds: float) -> Result:
     """A result whose rounds took so long."""
     return Result(
