@@ -12,6 +12,7 @@ import pyarrow as pa
 from pydantic import ConfigDict, Field, ValidationError, create_model
 
 from zoopipe.columns import json_cells
+from zoopipe.validation.core_schema import without_references
 from zoopipe.validation.kernels import Kernel, Proof
 from zoopipe.validation.types import kernel_for
 
@@ -53,7 +54,7 @@ def check(annotation: Any, column: pa.Array, config: ConfigDict | None = None) -
         Whether each value of the column is proved.
     """
     model = create_model("Single", __config__=config, value=(annotation, ...))
-    core: Any = model.__pydantic_core_schema__
+    core: Any = without_references(model.__pydantic_core_schema__)
     fields, settings = core["schema"]["fields"], core["config"]
     kernel = kernel_for(fields["value"]["schema"], settings)
     longer = pa.concat_arrays([column, column, column])
@@ -92,7 +93,14 @@ def check_proof(
 
 
 def _bare(value: Any) -> Any:
-    """Dates of equal zones alike: pyarrow and pydantic name UTC by different objects."""
+    """Times and enums by their text: pyarrow and pydantic name UTC by different objects, and an enum's
+    value is what a column holds."""
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, list):
+        return [_bare(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _bare(item) for name, item in value.items()}
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 
