@@ -9,12 +9,11 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 import pyarrow as pa
-from pydantic import ConfigDict, Field, ValidationError, create_model
+from proofs import kernel_of, model_of
+from pydantic import ConfigDict, Field, ValidationError
 
 from zoopipe.columns import json_cells
-from zoopipe.validation.core_schema import without_references
 from zoopipe.validation.kernels import Kernel, Proof
-from zoopipe.validation.types import kernel_for
 
 STRICT = ConfigDict(strict=True)
 MANY = 2**53
@@ -53,10 +52,8 @@ def check(annotation: Any, column: pa.Array, config: ConfigDict | None = None) -
     Returns:
         Whether each value of the column is proved.
     """
-    model = create_model("Single", __config__=config, value=(annotation, ...))
-    core: Any = without_references(model.__pydantic_core_schema__)
-    fields, settings = core["schema"]["fields"], core["config"]
-    kernel = kernel_for(fields["value"]["schema"], settings)
+    model = model_of(annotation, config)
+    kernel = kernel_of(annotation, config)
     longer = pa.concat_arrays([column, column, column])
     assert check_proof(kernel, model.model_validate, column.slice(0, 0)) == []
     flags = check_proof(kernel, model.model_validate, column)

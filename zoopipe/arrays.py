@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
@@ -19,6 +20,9 @@ import pyarrow.compute as pc
 _EPOCH_DAY = date(1970, 1, 1)
 _EPOCH = datetime(1970, 1, 1)
 _TICK = timedelta(microseconds=1)
+# No text of a string array is longer. Without an end Arrow's `binary_slice` computes the size of its
+# output beyond 64 bits, and fails ("Negative buffer resize").
+_LONGEST = (1 << 31) - 1
 
 
 def _validity(flags: Sequence[bool]) -> pa.Buffer | None:
@@ -46,16 +50,45 @@ def text_array(values: Sequence[str | None]) -> pa.StringArray:
     Raises:
         UnicodeEncodeError: a value holds a lone surrogate, which UTF-8 cannot.
     """
-    encoded = [b"" if value is None else value.encode() for value in values]
-    offsets = array("i", accumulate(map(len, encoded), initial=0))
-    validity = _validity([value is not None for value in values])
-    buffers = [validity, pa.py_buffer(offsets.tobytes()), pa.py_buffer(b"".join(encoded))]
-    return pa.Array.from_buffers(pa.string(), len(encoded), buffers)
+    try:
+        joined = "".join(values)  # type: ignore[arg-type]
+    except TypeError:
+        encoded = [b"" if value is None else value.encode() for value in values]
+        return utf8_array(encoded, _validity([value is not None for value in values]))
+    if joined.isascii():
+        # As many bytes as characters: one text is encoded in place of many.
+        return _text_array(map(len, values), joined.encode(), None)  # type: ignore[arg-type]
+    return utf8_array(list(map(str.encode, values)))  # type: ignore[arg-type]
+
+
+def utf8_array(values: Sequence[bytes], validity: pa.Buffer | None = None) -> pa.StringArray:
+    """A string array of `values`, which are UTF-8; `validity` is a bitmap of those that are not null."""
+    return _text_array(map(len, values), b"".join(values), validity)
+
+
+def _text_array(lengths: Iterable[int], data: bytes, validity: pa.Buffer | None) -> pa.StringArray:
+    offsets = array("i", list(accumulate(lengths, initial=0)))
+    buffers = [validity, pa.py_buffer(offsets.tobytes()), pa.py_buffer(data)]
+    return pa.Array.from_buffers(pa.string(), len(offsets) - 1, buffers)
 
 
 def text_scalar(value: str) -> pa.StringScalar:
     """`value` as an Arrow scalar."""
     return text_array([value])[0]
+
+
+def text_of(data: bytes) -> pa.StringArray:
+    """A string array of one value, the text that `data` is, uncopied.
+
+    Raises:
+        pa.ArrowInvalid: `data` is not UTF-8.
+    """
+    bounds = array("i", (0, len(data)))
+    text = pa.Array.from_buffers(
+        pa.string(), 1, [None, pa.py_buffer(bounds.tobytes()), pa.py_buffer(data)]
+    )
+    text.validate(full=True)
+    return text
 
 
 def text_bytes(lines: pa.StringArray) -> memoryview:
@@ -64,6 +97,15 @@ def text_bytes(lines: pa.StringArray) -> memoryview:
     bounds = memoryview(offsets).cast("i")
     start, end = bounds[lines.offset], bounds[lines.offset + len(lines)]
     return memoryview(data)[start:end] if data is not None else memoryview(b"")
+
+
+def least_byte(text: pa.StringArray) -> int:
+    """The smallest byte in a string array's values; 255 where there is none."""
+    data = text_bytes(text)
+    if not len(data):
+        return 255
+    octets = pa.Array.from_buffers(pa.uint8(), len(data), [None, pa.py_buffer(data)])
+    return int(pc.min_max(octets)["min"].as_py())
 
 
 def int64_array(values: Sequence[int | None]) -> pa.Int64Array:
@@ -131,6 +173,31 @@ def positions_of(mask: pa.BooleanArray) -> list[int]:
     """The positions at which `mask` is true, ascending."""
     positions: list[int] = pc.indices_nonzero(mask).to_pylist()
     return positions
+
+
+class LazyPositions(Sequence[int]):
+    """The positions at which a mask is true, made a list when first looked at."""
+
+    def __init__(self, mask: pa.BooleanArray) -> None:
+        self._mask = mask
+
+    @cached_property
+    def _positions(self) -> list[int]:
+        return positions_of(self._mask)
+
+    def __len__(self) -> int:
+        return int(self._mask.true_count)
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._positions[at]
+
+
+def byte_slice(texts: pa.StringArray, start: int, stop: int = _LONGEST) -> pa.StringArray:
+    """A slice of each text, counted in bytes, for a seventh of what characters cost.
+
+    What was cut within a character is no UTF-8: such texts can be compared, but never shown.
+    """
+    return pc.binary_slice(texts.view(pa.binary()), start=start, stop=stop).view(pa.string())
 
 
 def only_where(values: pa.Array, mask: pa.BooleanArray) -> pa.Array:

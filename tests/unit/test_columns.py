@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -23,11 +23,14 @@ from zoopipe.columns import (
     float_text,
     from_rows,
     from_values,
+    holds_values,
     is_record_batch,
     json_cells,
     record_batch,
     rows_of,
     typed,
+    updated,
+    value_cells,
 )
 
 QUICK = settings(max_examples=150, deadline=None, derandomize=True)
@@ -235,3 +238,59 @@ def test_column_is_json_when_its_values_are_of_many_types() -> None:
     assert encoding_of(field) == "json"
     _, field = from_values("v", [1, None])
     assert (encoding_of(field), field.type) == ("plain", pa.int64())
+
+
+VALUES = (
+    st.none()
+    | st.text(st.characters(codec="utf-8"))
+    | st.integers()
+    | st.floats()
+    | st.booleans()
+    | st.dates()
+    | st.datetimes()
+    | st.decimals(allow_nan=False)
+)
+CHANGES = st.lists(
+    st.fixed_dictionaries({}, optional={"a": st.integers(), "b": VALUES, "new": VALUES}),
+    min_size=3,
+    max_size=3,
+)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(CHANGES | st.tuples(*[st.fixed_dictionaries({"b": VALUES, "new": VALUES})] * 3).map(list))
+def test_updated_batch_has_the_rows_of_dicts_when_it_is_one(changes: list[dict[str, Any]]) -> None:
+    before = [{"a": "1", "b": 1.5, "c": date(1, 1, 1)}, {"a": "é", "b": None, "c": None}]
+    before.append({"a": None, "b": 0.0, "c": date.max})
+    batch = from_rows(before)
+    after = updated(batch, changes)
+    if after is None:
+        return
+    assert holds_values(after)
+    expected = [{**row, **change} for row, change in zip(before, changes, strict=True)]
+    found = rows_of(after)
+    # The repr tells 1 from True, 0.0 from -0.0, and holds the order of the keys.
+    assert list(map(repr, found)) == list(map(repr, expected))
+    assert list(map(repr, rows_of(batch))) == list(map(repr, before))
+
+
+@pytest.mark.parametrize(
+    "value", [Decimal(1), 2**63, b"a", [1], "\ud800", datetime(2024, 1, 1, tzinfo=UTC)]
+)
+def test_batch_is_not_updated_when_a_value_has_no_type_of_arrows(value: Any) -> None:
+    assert updated(from_rows([{"a": 1}]), [{"a": value}]) is None
+
+
+def test_batch_is_updated_in_place_and_at_the_end_when_changes_are_alike() -> None:
+    after = updated(from_rows([{"a": 1, "b": 2}]), [{"c": "x", "a": True}])
+    assert after is not None and list(rows_of(after)[0].items()) == [
+        ("a", True),
+        ("b", 2),
+        ("c", "x"),
+    ]
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.lists(VALUES, max_size=3) | st.lists(st.floats(), max_size=3))
+def test_cells_are_those_of_each_value_when_a_column_is_written(values: list[Any]) -> None:
+    assert value_cells(values).to_pylist() == list(map(cell_text, values))

@@ -40,6 +40,7 @@ class Flow:
     Attributes:
         block: where they come from.
         batch: the rows as columns; None while they are Python values only.
+        selection: which rows of `batch` are still there, where it is about to be written; None for all.
         values: the rows as Python values; None while they are columns only.
         entries: the rows' envelopes, in pipes that have a `BaseHook`; `values` are then theirs.
         origin: for each row its position in the block's batch, or a negative number of its own where
@@ -51,9 +52,10 @@ class Flow:
 
     block: Block
     batch: pa.RecordBatch | None
+    selection: pa.BooleanArray | None = None
     values: list[Any] | None = None
     entries: list[EntryTypedDict] | None = None
-    origin: list[int] | None = None
+    origin: Sequence[int] | None = None
     instances: dict[int, BaseModel] = field(default_factory=dict)
     refused: list[Refusal] = field(default_factory=list)
     dropped: int = 0
@@ -131,7 +133,7 @@ class Flow:
         if positions is None:
             return
         origin = self.origin
-        self.origin = list(positions) if origin is None else [origin[at] for at in positions]
+        self.origin = positions if origin is None else [origin[at] for at in positions]
 
 
 def row_text(row: Any) -> str | None:

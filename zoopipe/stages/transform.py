@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import pyarrow as pa
 
-from zoopipe.columns import from_rows, rows_of, typed
+from zoopipe.arrays import int64_array
+from zoopipe.columns import from_rows, holds_values, rows_of, typed, updated
 from zoopipe.errors import HookError
 from zoopipe.hooks import (
     AnyHook,
@@ -21,6 +23,7 @@ from zoopipe.hooks import (
     hook_name,
 )
 from zoopipe.reasons import Reason, clean_text, raised_reason
+from zoopipe.rows import Row
 from zoopipe.stages.flow import Flow, row_text
 
 DataKey = Literal["raw_data", "validated_data"]
@@ -52,28 +55,52 @@ class Transform:
                 self._run_entries(hook, flow, store)
 
     def _run_function(self, hook: FunctionHook, flow: Flow) -> None:
-        function, columns = hook.function, hook.columns
-        results, kept = [], []
-        for position, row in enumerate(flow.rows()):
-            try:
-                if columns is None:
-                    result = function(row)
-                else:
-                    result = function({name: row[name] for name in columns if name in row})
-                    if isinstance(result, dict):
-                        result = {**row, **result}
-            except Exception as error:
-                flow.refuse(position, "hook", [raised_reason(error, "hook_error")])
-                continue
-            if result is None:
+        if hook.columns is not None and flow.values is None and holds_values(flow.batch):
+            self._run_on_its_columns(hook, hook.columns, flow)
+            return
+        rows = flow.rows()
+        results = _called(hook.function, rows) if hook.columns is None else _updated(hook, rows)
+        kept = self._settle(hook, flow, results)
+        self._set_rows(flow, results if kept is None else [results[at] for at in kept], kept)
+
+    def _run_on_its_columns(self, hook: FunctionHook, columns: Sequence[str], flow: Flow) -> None:
+        """Gives a function the columns that it asks for; the others stay columns."""
+        assert flow.batch is not None
+        batch, names = flow.batch, [name for name in columns if name in flow.batch.schema.names]
+        asked = rows_of(batch.select(names)) if names else [{} for _ in range(batch.num_rows)]
+
+        def call(row: Row) -> Any:
+            result = hook.function(row)
+            # A copy: the function may give one dict again and again.
+            return {**result} if isinstance(result, dict) else result
+
+        results = _called(call, asked)
+        kept = self._settle(hook, flow, results)
+        if kept is not None:
+            flow.keep(kept)
+            results = [results[at] for at in kept]
+            batch = batch.take(int64_array(kept))
+        flow.batch, flow.values = updated(batch, results), None
+        if flow.batch is None:
+            rows = zip(rows_of(batch), results, strict=True)
+            flow.values = [{**row, **result} for row, result in rows]
+
+    def _settle(self, hook: FunctionHook, flow: Flow, results: Sequence[Any]) -> list[int] | None:
+        """Counts and refuses what is not a row; the positions of those that are, None for all."""
+        if set(map(type, results)) <= {dict}:
+            return None
+        kept = []
+        for position, result in enumerate(results):
+            if isinstance(result, dict):
+                kept.append(position)
+            elif result is None:
                 flow.dropped += 1
-            elif not isinstance(result, dict):
+            elif isinstance(result, _Raised):
+                flow.refuse(position, "hook", [result.reason])
+            else:
                 message = f"{hook_name(hook)} gave {type(result).__name__}, not a dict or None"
                 flow.refuse(position, "hook", [{"loc": [], "type": "hook_result", "msg": message}])
-            else:
-                results.append(result)
-                kept.append(position)
-        self._set_rows(flow, results, None if len(kept) == len(flow) else kept)
+        return kept
 
     def _set_rows(self, flow: Flow, rows: list[Any], kept: list[int] | None) -> None:
         flow.keep(kept)
@@ -216,6 +243,35 @@ class Transform:
         if positions:
             return f"rows {positions[0] + 1} to {positions[-1] + 1} of {flow.block.source}"
         return f"rows of the block at byte {flow.block.start} of {flow.block.source}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Raised:
+    """Stands for the row that a function raised on."""
+
+    reason: Reason
+
+
+def _called(function: Callable[[Any], Any], rows: Iterable[Any]) -> list[Any]:
+    """What a function gives for each row, or `_Raised`."""
+    results: list[Any] = []
+    for row in rows:
+        try:
+            results.append(function(row))
+        except Exception as error:
+            results.append(_Raised(raised_reason(error, "hook_error")))
+    return results
+
+
+def _updated(hook: FunctionHook, rows: Sequence[Any]) -> list[Any]:
+    """The rows, updated by what a function gives for the columns that it asks for."""
+    names, function = hook.columns or (), hook.function
+
+    def update(row: Any) -> Any:
+        result = function({name: row[name] for name in names if name in row})
+        return {**row, **result} if isinstance(result, dict) else result
+
+    return _called(update, rows)
 
 
 def _with_absent_keys(

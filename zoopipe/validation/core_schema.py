@@ -30,8 +30,6 @@ _KNOWN_SETTINGS = {
 }
 _MODEL_KEYS = {"type", "cls", "schema", "custom_init", "root_model", "config", "ref", "metadata"}
 _FIELDS_KEYS = {"type", "fields", "model_name", "computed_fields"}
-# Where a schema keeps the schemas that references are looked for in.
-_INNER = ("schema", "items_schema")
 
 
 class Unprovable(Exception):
@@ -88,33 +86,3 @@ def fields_of(schema: Schema) -> ModelFields:
     if inner.get("computed_fields"):
         raise Unprovable("it has computed fields")
     return ModelFields(inner["fields"], config, extra == "forbid")
-
-
-def without_references(schema: Schema) -> Schema:
-    """A core schema with its definitions in the places that refer to them.
-
-    pydantic defines once what a model mentions twice. A definition that contains itself stays a
-    reference in the end, of which nothing is known.
-    """
-    if schema["type"] != "definitions":
-        return schema
-    definitions = {inner["ref"]: inner for inner in schema["definitions"]}
-    return _resolved(schema["schema"], definitions)
-
-
-def _resolved(schema: Schema, definitions: Mapping[str, Schema]) -> Schema:
-    if schema["type"] == "definition-ref":
-        ref = schema["schema_ref"]
-        if ref not in definitions or schema.keys() - {"type", "schema_ref", "ref", "metadata"}:
-            return schema
-        # Within itself a definition is not to be found.
-        others = {name: inner for name, inner in definitions.items() if name != ref}
-        return _resolved(definitions[ref], others)
-    resolved = {key: value for key, value in schema.items() if key != "ref"}
-    for key in _INNER:
-        if key in resolved:
-            resolved[key] = _resolved(resolved[key], definitions)
-    if schema["type"] == "model-fields":
-        fields = schema["fields"].items()
-        resolved["fields"] = {name: _resolved(entry, definitions) for name, entry in fields}
-    return resolved

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from zoopipe.arrays import no_nulls, nulls
+from zoopipe.arrays import int64_scalar, no_nulls, nulls
 from zoopipe.columns import LOGICAL_TYPES, Encoding, encoded_field, plain_text
 
 
@@ -140,6 +140,22 @@ class StrKernel(Kernel):
         return self.as_it_is(column)
 
 
+class BytesKernel(Kernel):
+    """`bytes`, of some length: text is taken for its UTF-8, and written as it was read."""
+
+    def __init__(self, min_length: int = 0, max_length: int | None = None) -> None:
+        self._min_length, self._max_length = min_length, max_length
+
+    def prove_text(self, column: pa.StringArray) -> Proof:
+        proof = self.as_it_is(column)
+        lengths = pc.binary_length(column).cast(pa.int64())
+        if self._min_length:
+            proof = proof.where(pc.greater_equal(lengths, int64_scalar(self._min_length)))
+        if self._max_length is not None:
+            proof = proof.where(pc.less_equal(lengths, int64_scalar(self._max_length)))
+        return proof
+
+
 class UUIDKernel(Kernel):
     """The form with hyphens, in lower case: it is the text that a UUID is written as."""
 
@@ -172,9 +188,9 @@ class NullableKernel(Kernel):
 
     def _all_none(self, rows: int) -> Proof:
         """Nulls of a column without a type, in the type that other columns' values are proved in."""
-        if self.encoding == "plain" or (self.encoding == "bare" and self.logical is None):
+        kind = LOGICAL_TYPES.get(self.logical or "")
+        if kind is None and self.encoding != "json":
             return self.proof(nulls(rows), None)
-        kind = pa.null() if self.logical is None else LOGICAL_TYPES[self.logical]
         return Proof(pa.nulls(rows, kind), None)
 
     def is_exact(self, kind: pa.DataType) -> bool:

@@ -22,7 +22,7 @@ from zoopipe.validation.kernels import Kernel, Proof
 _LARGEST = (1 << 63) - 1
 _LENGTHS = {"min_length": pc.greater_equal, "max_length": pc.less_equal}
 _LIST_KEYS = {"type", "items_schema", "metadata", "ref", "strict", *_LENGTHS}
-_FIELD_KEYS = {"type", "schema", "metadata", "validation_alias", "serialization_alias"}
+_FIELD_KEYS = {"type", "schema", "metadata", "validation_alias", "serialization_alias", "frozen"}
 _DEFAULT_KEYS = {
     "type",
     "schema",
@@ -194,12 +194,20 @@ def list_kernel(schema: Schema, config: Schema, kernel_for: KernelMaker) -> List
     return ListKernel(kernel_for(schema["items_schema"], config), lengths)
 
 
-def model_kernel(schema: Schema, kernel_for: KernelMaker) -> StructKernel:
+def model_kernel(schema: Schema, around: Schema, kernel_for: KernelMaker) -> StructKernel:
     """The kernel of a model within a model, whose fields' kernels are what `kernel_for` says.
+
+    Args:
+        schema: the core schema of the inner model.
+        around: the settings of the outer one, of which those about serialization hold in both.
+        kernel_for: the kernel of a core schema, under some settings.
 
     Raises:
         Unprovable: there is none.
     """
+    for key in around:
+        if key.startswith("ser"):
+            raise Unprovable(f"a model, with the setting {key}")
     fields, config, forbids_extra = fields_of(schema)
     if not fields:
         raise Unprovable("a model without fields")

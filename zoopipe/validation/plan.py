@@ -1,8 +1,9 @@
-"""The column plan of a model, compiled once: rows that kernels prove stay columns, all other rows
-are given to pydantic, and what it makes of them is patched in."""
+"""The column plan of a model, compiled once: what kernels prove stays columns, all else is given to
+pydantic, and what it makes of that is patched in."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,29 +12,35 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ValidationError
 
-from zoopipe.arrays import mask_of, no_nulls, nulls, positions_of, repeat, text_array
+from zoopipe.arrays import LazyPositions, mask_of, no_nulls, positions_of, text_array, zeros
 from zoopipe.checks import check_model
 from zoopipe.columns import (
     NonFinite,
     encoded_field,
-    encoding_of,
     from_values,
     is_record_batch,
     json_text,
+    json_texts,
+    logical_of,
+    python_values,
+    quoted,
     record_batch,
     rows_of,
+    text_form,
 )
 from zoopipe.errors import DeclarationError
 from zoopipe.reasons import Reason, raised_reason, reasons_of
-from zoopipe.validation.fieldwise import NO_VALUE, Refused
+from zoopipe.validation.check import BatchCheck, Checked, FieldChecks
 from zoopipe.validation.schema import (
     Reading,
-    default_cell,
     dump_names,
     has_own_text,
     is_overridden,
     read_model,
 )
+
+#: Stands for a model's whole rows where fields are counted by their names.
+WHOLE_ROWS = ""
 
 
 @dataclass(slots=True)
@@ -41,27 +48,38 @@ class Accepted:
     """What pydantic makes of a batch.
 
     Attributes:
-        batch: the accepted rows as columns (from `columns`).
+        checked: all rows as columns (from `columns`); what stands in refused ones means nothing.
+        selection: which rows of `checked` are accepted; None where all are.
         values: the accepted rows as dicts of Python values (from `rows`).
         kept: the positions of the accepted rows in what was given; None where all were.
         refused: position and pydantic's reasons, for each refused row.
-        deferred: how many rows went to pydantic one by one.
+        deferred: how many rows pydantic was given, whole or in part.
+        deferred_to: how many it was given of each field, or as `WHOLE_ROWS`.
         instances: the accepted rows as instances of the model (from `rows`, where the model may
             write a value differently from how pydantic writes any value of its type).
     """
 
-    batch: pa.RecordBatch | None = None
+    checked: pa.RecordBatch | None = None
+    selection: pa.BooleanArray | None = None
     values: list[dict[str, Any]] = field(default_factory=list)
-    kept: list[int] | None = None
+    kept: Sequence[int] | None = None
     refused: list[tuple[int, list[Reason]]] = field(default_factory=list)
     deferred: int = 0
+    deferred_to: Counter[str] = field(default_factory=Counter)
     instances: list[BaseModel] = field(default_factory=list)
+
+    @property
+    def batch(self) -> pa.RecordBatch | None:
+        """The accepted rows as columns (from `columns`)."""
+        if self.checked is None or self.selection is None:
+            return self.checked
+        return self.checked.filter(self.selection)
 
 
 @dataclass(frozen=True, slots=True)
 class FieldExplanation:
-    """How a field is checked, and why: by kernels in `columns`, by pydantic over `its column` alone, or by
-    pydantic in `whole rows`."""
+    """How a field is checked, and why: by kernels in `columns`, by pydantic over `its column` alone or
+    over several columns `with` others, or by pydantic in `whole rows`."""
 
     name: str
     how: str
@@ -121,10 +139,8 @@ class ModelPlan:
         self.names = dump_names(model)
         self.columnar = bool(reading.fields)
         self._reading = reading
-        self._fields = reading.fields
-        self._sources = frozenset(plan.source for plan in reading.fields)
+        self._checks = FieldChecks(reading)
         self._nonfinite: NonFinite = nonfinite
-        self._python = [(plan, plan.python) for plan in reading.fields if plan.python is not None]
         self._has_own_text = has_own_text(model)
         own_dump = any(is_overridden(model, name) for name in ("model_dump", "model_dump_json"))
         self._plain_dump = nonfinite == "null" and not own_dump
@@ -132,21 +148,27 @@ class ModelPlan:
     def explain(self) -> list[FieldExplanation]:
         """How each field is checked, and why."""
         obstacles = self._reading.obstacles
+        if not obstacles:
+            return list(map(self._explained, range(len(self._reading.fields))))
         found = []
         for name in self.model.model_fields:
             own, model_wide = obstacles.get(name), obstacles.get("")
-            if own or model_wide:
-                found.append(
-                    FieldExplanation(name, "whole rows", own or f"the model: {model_wide}")
-                )
-            elif obstacles:
-                others = ", ".join(obstacles)
-                found.append(FieldExplanation(name, "whole rows", f"another field: {others}"))
-            elif why := next((plan.why for plan, _ in self._python if plan.name == name), ""):
-                found.append(FieldExplanation(name, "its column", why))
-            else:
-                found.append(FieldExplanation(name, "columns", "proved, else deferred to pydantic"))
+            why = own or (f"the model: {model_wide}" if model_wide else None)
+            why = why or f"another field: {', '.join(obstacles)}"
+            found.append(FieldExplanation(name, "whole rows", why))
         return found
+
+    def _explained(self, place: int) -> FieldExplanation:
+        fields = self._reading.fields
+        plan = fields[place]
+        group = next((group for group in self._reading.groups if place in group), frozenset())
+        if len(group) > 1:
+            others = ", ".join(fields[other].name for other in sorted(group - {place}))
+            why = "validators that share a function, or may look at other fields"
+            return FieldExplanation(plan.name, f"with {others}", why)
+        if plan.kernel is None or group:
+            return FieldExplanation(plan.name, "its column", plan.why)
+        return FieldExplanation(plan.name, "columns", "proved, else deferred to pydantic")
 
     def columns(self, batch: pa.RecordBatch) -> Accepted:
         """The batch's rows, validated, as a batch of the model's columns.
@@ -155,81 +177,70 @@ class ModelPlan:
             batch: the rows as read: columns of text, or of any type.
 
         Returns:
-            Columns in the encodings of `zoopipe.columns`; one `record` column where the model
-            needs whole rows.
+            Columns in the encodings of `zoopipe.columns`; one `record` column where the model needs
+            whole rows.
         """
-        if not self._applies_to(batch):
+        check = self._check(batch, as_values=False)
+        if check is None:
             return self.whole_rows(rows_of(batch))
-        cells, unproved = self._prove(batch)
-        if not unproved and not self._python:
-            return Accepted(batch=self._assembled(cells, {}))
-        slow, values, refused = self._in_order(batch, unproved)
-        dumped = {}
-        for plan, python in self._python:
-            column = python.dump(values[plan.name], refused)
-            for position, row in zip(slow.kept or (), slow.values, strict=True):
-                column[position] = row[plan.name]
-            dumped[plan.name] = column
-        if slow.kept:
-            cells = self._patched(cells, slow, batch.num_rows)
-        accepted = Accepted(refused=slow.refused, deferred=len(unproved))
-        accepted.refused += [(position, row.reasons) for position, row in refused.items()]
-        result = self._assembled(cells, dumped)
+        columns, fields = [], []
+        for checked in check.columns:
+            if checked.plan.key is not None:
+                column, column_field = self._cells(checked, check, batch.num_rows)
+                columns.append(column)
+                fields.append(column_field)
+        for name in check.extra:
+            at = batch.schema.get_field_index(name)
+            columns.append(batch.column(at))
+            fields.append(batch.schema.field(at))
+        result = pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
+        accepted = _accepted(check)
+        accepted.checked = result
         if accepted.refused:
-            accepted.refused.sort(key=lambda item: item[0])
-            keep = pc.invert(mask_of(batch.num_rows, (at for at, _ in accepted.refused)))
-            accepted.kept = positions_of(keep)
-            result = result.filter(keep)
-        accepted.batch = result
+            accepted.selection = _all_but(batch.num_rows, accepted)
+            accepted.kept = LazyPositions(accepted.selection)
         return accepted
 
-    def _assembled(
-        self, cells: Sequence[pa.Array | None], dumped: Mapping[str, list[Any]]
-    ) -> pa.RecordBatch:
-        """The fields' columns: cells that kernels proved, and values that pydantic dumped."""
-        columns, fields = [], []
-        for plan, column in zip(self._fields, cells, strict=True):
-            if plan.kernel is None:
-                column, field = from_values(plan.name, dumped[plan.name], self._nonfinite)
-            else:
-                field = encoded_field(plan.name, plan.kernel.encoding, plan.kernel.logical)
-            columns.append(column)
-            fields.append(field)
-        return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
+    def _check(self, batch: pa.RecordBatch | None, *, as_values: bool) -> BatchCheck | None:
+        """The batch, checked field by field; None where that cannot be done."""
+        if not self.columnar or batch is None or is_record_batch(batch.schema):
+            return None
+        return self._checks.run(batch, as_values=as_values)
 
-    def _in_order(
-        self, batch: pa.RecordBatch, unproved: list[int]
-    ) -> tuple[Accepted, dict[str, list[Any]], dict[int, Refused]]:
-        """Gives pydantic what it has to see: unproved rows whole, of the others the fields that need
-        Python; every validator sees the rows in their order.
+    def _cells(self, checked: Checked, check: BatchCheck, rows: int) -> tuple[pa.Array, pa.Field]:
+        """A field's column: cells that a kernel proved, and values that pydantic made."""
+        plan, proof = checked.plan, checked.proof
+        assert plan.key is not None
+        if checked.is_default:
+            column, column_field = from_values(plan.key, [plan.default_json], self._nonfinite)
+            return column.take(zeros(rows)), column_field
+        dumped = plan.dumper.dump(checked.values, checked.rows, "json", check.findings)
+        if proof is None:
+            values = _spread(rows, checked.rows, dumped)
+            return from_values(plan.key, values, self._nonfinite)
+        patches = {
+            row: value
+            for row, value in zip(checked.rows, dumped, strict=True)
+            if row not in check.findings
+        }
+        column_field = proof.field(plan.key)
+        if not patches:
+            return proof.cells, column_field
+        return self._patched(proof.cells, column_field, patches)
 
-        Returns:
-            The rows that were given whole; the values of the fields, by row; the other rows that one
-            of those fields refused.
-        """
-        rows = rows_of(batch.filter(mask_of(batch.num_rows, unproved))) if unproved else []
-        if not self._python:
-            return self._each(rows, unproved, _json_dump), {}, {}
-        fields = [
-            (python, batch.column(plan.source).to_pylist(), [NO_VALUE] * batch.num_rows)
-            for plan, python in self._python
-        ]
-        refused: dict[int, Refused] = {}
-        slow = Accepted()
-        kept: list[int] = []
-        start = 0
-        for position, row in zip([*unproved, batch.num_rows], [*rows, None], strict=True):
-            for python, cells, values in fields:
-                python.check(cells, values, range(start, position), refused)
-            if row is not None:
-                one = self._each([row], [position], _json_dump)
-                slow.values += one.values
-                slow.refused += one.refused
-                kept += one.kept or ()
-            start = position + 1
-        slow.kept = kept
-        names = [plan.name for plan, _ in self._python]
-        return slow, dict(zip(names, (values for _, _, values in fields), strict=True)), refused
+    def _patched(
+        self, cells: pa.Array, cells_field: pa.Field, patches: Mapping[int, Any]
+    ) -> tuple[pa.Array, pa.Field]:
+        """Proved cells with what pydantic made of some others."""
+        values = list(patches.values())
+        encoding, text = text_form(cells, cells_field, self._nonfinite)
+        logical = logical_of(cells_field)
+        if encoding != "json" and not all(isinstance(value, str | None) for value in values):
+            # A value that is no string, among strings: all are written as JSON.
+            text, encoding, logical = quoted(text, cells_field), "json", None
+        texts = json_texts(values, self._nonfinite) if encoding == "json" else text_array(values)
+        patched = pc.replace_with_mask(text, mask_of(len(cells), patches), texts)
+        return patched, encoded_field(cells_field.name, encoding, logical)
 
     def rows(self, rows: Sequence[Any], batch: pa.RecordBatch | None = None) -> Accepted:
         """The rows, validated, as dicts of Python values (`model_dump()`).
@@ -238,92 +249,51 @@ class ModelPlan:
             rows: dicts, or whatever was read.
             batch: the same rows as columns, where they are at hand.
         """
-        if batch is None or self._python or not self._applies_to(batch):
+        check = None if self._has_own_text else self._check(batch, as_values=True)
+        if check is None or batch is None:
             return self._python_rows(rows)
-        cells, unproved = self._prove(batch)
-        slow = self._each([rows[position] for position in unproved], unproved, _python_dump)
-        names = [plan.name for plan in self._fields]
-        proved_mask = pc.invert(mask_of(batch.num_rows, unproved))
-        values = [
-            plan.validator.validate_python(cell.filter(proved_mask).to_pylist())
-            if cell is not None and plan.source in batch.schema.names
-            # Defaults are not validated: `x: int = None` is None.
-            else [plan.default] * (batch.num_rows - len(unproved))
-            for plan, cell in zip(self._fields, cells, strict=True)
+        columns: dict[str, list[Any]] = {
+            checked.plan.key: self._values(checked, check, batch.num_rows)
+            for checked in check.columns
+            if checked.plan.key is not None
+        }
+        for name in check.extra:
+            at = batch.schema.get_field_index(name)
+            columns[name] = python_values(batch.column(at), batch.schema.field(at))
+        accepted = _accepted(check)
+        kept: Sequence[int] = range(batch.num_rows)
+        if accepted.refused:
+            kept = positions_of(_all_but(batch.num_rows, accepted))
+            columns = {name: [values[at] for at in kept] for name, values in columns.items()}
+            accepted.kept = kept
+        names = tuple(columns)
+        accepted.values = [
+            dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)
         ]
-        fast = [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
-        if not unproved:
-            return Accepted(values=fast)
-        ordered = dict(zip(positions_of(proved_mask), fast, strict=True))
-        ordered.update(zip(slow.kept or [], slow.values, strict=True))
-        kept = sorted(ordered)
-        return Accepted(
-            values=[ordered[position] for position in kept],
-            kept=kept,
-            refused=slow.refused,
-            deferred=len(unproved),
-        )
+        return accepted
 
-    def _applies_to(self, batch: pa.RecordBatch) -> bool:
-        """Whether the batch is columns of text that the kernels can be asked about."""
-        if not self.columnar or is_record_batch(batch.schema):
-            return False
-        names = set(batch.schema.names)
-        if self._reading.forbids_extra and not names <= self._sources:
-            return False
-        for plan in self._fields:
-            if plan.source not in names:
-                if not plan.has_default:
-                    return False
-                continue
-            column = batch.schema.field(plan.source)
-            if not pa.types.is_string(column.type) or encoding_of(column) != "plain":
-                return False
-        return True
-
-    def _prove(self, batch: pa.RecordBatch) -> tuple[list[pa.Array | None], list[int]]:
-        """The text of every field that has a kernel, and the rows in which one is not proved."""
-        cells: list[pa.Array | None] = []
-        missing = None
-        for plan in self._fields:
-            if plan.kernel is None:
-                cells.append(None)
-                continue
-            if plan.source not in batch.schema.names:
-                length = batch.num_rows
-                text = default_cell(plan.default)
-                cells.append(nulls(length) if text is None else repeat(text, length))
-                continue
-            proof = plan.kernel.prove(batch.column(plan.source))
-            assert proof is not None, "kernels know text"
-            cells.append(proof.cells)
-            if proof.proved is not None:
-                proved = no_nulls(proof.proved)
-                missing = proved if missing is None else pc.and_(missing, proved)
-        return cells, [] if missing is None else positions_of(pc.invert(missing))
-
-    def _patched(
-        self, cells: Sequence[pa.Array | None], slow: Accepted, rows: int
-    ) -> list[pa.Array | None]:
-        """The cells with those of the rows that pydantic was given whole."""
-        mask = mask_of(rows, slow.kept or ())
-        patched: list[pa.Array | None] = []
-        for plan, cell in zip(self._fields, cells, strict=True):
-            if plan.kernel is None:
-                patched.append(None)
-                continue
-            values = [row[plan.name] for row in slow.values]
-            if plan.kernel.encoding == "json":
-                values = [
-                    None if value is None else json_text(value, self._nonfinite) for value in values
-                ]
-            patched.append(pc.replace_with_mask(cell, mask, text_array(values)))
-        return patched
+    def _values(self, checked: Checked, check: BatchCheck, rows: int) -> list[Any]:
+        """A field's values as Python has them; anything in rows that are refused."""
+        plan, proof = checked.plan, checked.proof
+        if checked.is_default:
+            return plan.dumper.dump([plan.default] * rows, range(rows), "python", check.findings)
+        dumped = plan.dumper.dump(checked.values, checked.rows, "python", check.findings)
+        if proof is None or checked.column is None:
+            return _spread(rows, checked.rows, dumped)
+        if proof.proved is None:
+            values: list[Any] = plan.many.validate_python(checked.column.to_pylist())
+            return values
+        proved = no_nulls(proof.proved)
+        values = plan.many.validate_python(checked.column.filter(proved).to_pylist())
+        spread = _spread(rows, positions_of(proved), values)
+        for row, value in zip(checked.rows, dumped, strict=True):
+            spread[row] = value
+        return spread
 
     def whole_rows(self, rows: Sequence[Any]) -> Accepted:
         """Every row by pydantic, as one JSON text a row."""
-        accepted = self._each(rows, range(len(rows)), self._text)
-        accepted.batch = record_batch(text_array(accepted.values))  # type: ignore[arg-type]
+        accepted = self._each(rows, self._text)
+        accepted.checked = record_batch(text_array(accepted.values))  # type: ignore[arg-type]
         return _kept_if_refused(accepted)
 
     def hooked_text(self, row: Any, instance: BaseModel) -> str:
@@ -355,20 +325,18 @@ class ModelPlan:
         """Every row by pydantic, as `model_dump()`, beside the instance that it is a dump of where the
         model has its own ways to write it."""
         if not self._has_own_text:
-            return _kept_if_refused(self._each(rows, range(len(rows)), _python_dump))
-        accepted = self._each(
-            rows, range(len(rows)), lambda instance: (instance.model_dump(), instance)
-        )
+            return _kept_if_refused(self._each(rows, _python_dump))
+        accepted = self._each(rows, lambda instance: (instance.model_dump(), instance))
         pairs: list[Any] = accepted.values
         accepted.values = [value for value, _ in pairs]
         accepted.instances = [instance for _, instance in pairs]
         return _kept_if_refused(accepted)
 
-    def _each(self, rows: Sequence[Any], positions: Sequence[int], dump: Any) -> Accepted:
-        """pydantic, row by row; `positions` are the rows' places in the batch."""
-        accepted = Accepted(deferred=len(rows))
+    def _each(self, rows: Sequence[Any], dump: Any) -> Accepted:
+        """pydantic, row by row."""
+        accepted = Accepted(deferred=len(rows), deferred_to=Counter({WHOLE_ROWS: len(rows)}))
         validate, kept = self.model.model_validate, []
-        for position, row in zip(positions, rows, strict=True):
+        for position, row in enumerate(rows):
             try:
                 value = dump(validate(row))
             except ValidationError as error:
@@ -387,8 +355,28 @@ def _python_dump(instance: BaseModel) -> dict[str, Any]:
     return instance.model_dump()
 
 
-def _json_dump(instance: BaseModel) -> dict[str, Any]:
-    return instance.model_dump(mode="json")
+def _accepted(check: BatchCheck) -> Accepted:
+    """What is known of a batch's rows besides their values; to be asked when all values are made."""
+    return Accepted(
+        refused=check.findings.refused(),
+        deferred=check.deferred_rows,
+        deferred_to=check.deferred,
+    )
+
+
+def _all_but(rows: int, accepted: Accepted) -> pa.BooleanArray:
+    """A mask of the rows that are not refused."""
+    return pc.invert(mask_of(rows, (row for row, _ in accepted.refused)))
+
+
+def _spread(length: int, rows: Sequence[int], values: Sequence[Any]) -> list[Any]:
+    """A list of `length` with each value at its row, and None elsewhere."""
+    if len(rows) == length:
+        return list(values)
+    spread: list[Any] = [None] * length
+    for row, value in zip(rows, values, strict=True):
+        spread[row] = value
+    return spread
 
 
 def _same(value: Any, other: Any) -> bool:

@@ -5,20 +5,42 @@ Reading is by white list: a key that is not known to be harmless means that ther
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from zoopipe.validation.choices import ChoiceKernel
-from zoopipe.validation.constraints import BoundsKernel, TextKernel, bounds_of, is_plain_pattern
+from zoopipe.validation.choices import (
+    ChoiceKernel,
+    SpellingKernel,
+    has_own_missing,
+    is_value_of_enum,
+    spellings,
+)
+from zoopipe.validation.constraints import (
+    BoundsKernel,
+    TextKernel,
+    bounds_of,
+    decimal_bounds_of,
+    is_plain_pattern,
+)
 from zoopipe.validation.core_schema import TEXT_SETTINGS as TEXT_SETTINGS
 from zoopipe.validation.core_schema import Schema as Schema
 from zoopipe.validation.core_schema import Unprovable as Unprovable
 from zoopipe.validation.core_schema import check_keys as check_keys
-from zoopipe.validation.kernels import Kernel, NullableKernel, StrKernel, TypedKernel, UUIDKernel
+from zoopipe.validation.durations import DurationKernel
+from zoopipe.validation.kernels import (
+    BytesKernel,
+    Kernel,
+    NullableKernel,
+    StrKernel,
+    TypedKernel,
+    UUIDKernel,
+)
 from zoopipe.validation.nested import list_kernel, model_kernel
 from zoopipe.validation.numbers import BoolKernel, DecimalKernel, FloatKernel, IntKernel
-from zoopipe.validation.temporal import DateKernel, DateTimeKernel
+from zoopipe.validation.temporal import DateKernel, DateTimeKernel, TimeKernel
 
 _COMMON_KEYS = {"type", "metadata", "ref", "strict"}
+_LONGEST = 1 << 62
 _NUMBER_KEYS = _COMMON_KEYS | {"gt", "ge", "lt", "le", "multiple_of"}
 
 #: The kernels of types without constraints, by the type of the core schema.
@@ -29,6 +51,8 @@ KERNELS: Mapping[str, Kernel] = {
     "bool": BoolKernel(),
     "date": DateKernel(),
     "datetime": DateTimeKernel(),
+    "time": TimeKernel(),
+    "timedelta": DurationKernel(),
     "uuid": UUIDKernel(),
 }
 
@@ -103,35 +127,74 @@ def _temporal(schema: Schema, config: Schema) -> Kernel:
     check_keys(schema, _COMMON_KEYS | {"microseconds_precision"})
     if schema.get("microseconds_precision", "truncate") != "truncate":
         raise Unprovable("microseconds_precision")
-    if "ser_json_temporal" in config:
-        raise Unprovable("the setting ser_json_temporal")
+    settings = ["ser_json_temporal"]
+    if schema["type"] == "timedelta":
+        settings.append("ser_json_timedelta")
+    for setting in settings:
+        if setting in config:
+            raise Unprovable(f"the setting {setting}")
     return KERNELS[schema["type"]]
 
 
+def _bytes(schema: Schema, config: Schema) -> Kernel:
+    check_keys(schema, _COMMON_KEYS | {"min_length", "max_length"})
+    for setting in ("ser_json_bytes", "val_json_bytes"):
+        if setting in config:
+            raise Unprovable(f"the setting {setting}")
+    lengths = {name: schema[name] for name in ("min_length", "max_length") if name in schema}
+    if any(length > _LONGEST for length in lengths.values()):
+        raise Unprovable("a length beyond 62 bits")
+    return BytesKernel(**lengths)
+
+
 def _decimal(schema: Schema, config: Schema) -> Kernel:
-    check_keys(schema, _COMMON_KEYS | {"max_digits", "decimal_places", "allow_inf_nan"})
+    bounded = {"max_digits", "decimal_places", "allow_inf_nan", "gt", "ge", "lt", "le"}
+    check_keys(schema, _COMMON_KEYS | bounded)
+    bounds = decimal_bounds_of(schema)
+    if bounds is None:
+        raise Unprovable("a bound of more than 15 digits")
     try:
-        return DecimalKernel(schema.get("max_digits"), schema.get("decimal_places"))
+        kernel = DecimalKernel(schema.get("max_digits"), schema.get("decimal_places"))
     except ValueError as error:
         raise Unprovable(str(error)) from error
+    return BoundsKernel(kernel, float, bounds) if bounds else kernel
 
 
 def _literal(schema: Schema, config: Schema) -> Kernel:
     check_keys(schema, _COMMON_KEYS | {"expected"})
-    return _choice([value for value in schema["expected"] if type(value) is str])
+    return _choice(schema["expected"])
 
 
 def _enum(schema: Schema, config: Schema) -> Kernel:
-    check_keys(schema, _COMMON_KEYS | {"cls", "members", "sub_type"})
-    if schema.get("sub_type", "str") != "str":
-        raise Unprovable(f"an enum of {schema['sub_type']}")
-    return _choice([member.value for member in schema["members"] if type(member.value) is str])
+    check_keys(schema, _COMMON_KEYS | {"cls", "members", "sub_type", "missing"})
+    if has_own_missing(schema["cls"]):
+        raise Unprovable("an enum with its own _missing_")
+    values = [member.value for member in schema["members"]]
+    if schema.get("sub_type", "str") == "str":
+        return _choice(values)
+    found = spellings(schema, config, values)
+    if not found:
+        raise Unprovable("an enum whose values no text stands for")
+    return SpellingKernel(found)
 
 
-def _choice(values: list[str]) -> Kernel:
-    if not values:
+def _choice(values: Sequence[Any]) -> Kernel:
+    """Text is never taken for a value of another type, so that only the strings among the values count;
+    members of an enum of strings, in a `Literal`, are strings too."""
+    texts = [str.__str__(value) for value in values if isinstance(value, str)]
+    if not texts:
         raise Unprovable("a choice of values that are no strings")
-    return ChoiceKernel(values)
+    return ChoiceKernel(texts)
+
+
+def _function_after(schema: Schema, config: Schema) -> Kernel:
+    check_keys(schema, _COMMON_KEYS | {"function", "schema", "serialization"})
+    function = schema["function"]
+    if function["type"] != "no-info":
+        raise Unprovable("a validator that may look at other fields")
+    if is_value_of_enum(schema):
+        return kernel_for(schema["schema"], config)
+    raise Unprovable("a validator of its own")
 
 
 _MAKERS: Mapping[str, Callable[[Schema, Schema], Kernel]] = {
@@ -142,10 +205,14 @@ _MAKERS: Mapping[str, Callable[[Schema, Schema], Kernel]] = {
     "bool": _unconstrained,
     "date": _temporal,
     "datetime": _temporal,
+    "time": _temporal,
+    "timedelta": _temporal,
     "uuid": _unconstrained,
     "decimal": _decimal,
     "literal": _literal,
     "enum": _enum,
+    "bytes": _bytes,
+    "function-after": _function_after,
     "list": lambda schema, config: list_kernel(schema, config, kernel_for),
-    "model": lambda schema, config: model_kernel(schema, kernel_for),
+    "model": lambda schema, config: model_kernel(schema, config, kernel_for),
 }

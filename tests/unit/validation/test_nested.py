@@ -10,19 +10,16 @@ from uuid import UUID
 
 import pyarrow as pa
 import pytest
+from proofs import kernel_of
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    TypeAdapter,
     create_model,
 )
 from typed_columns import DAY_LAST, STRICT, Colour, check, days, decimals, ticks
 
-from zoopipe.validation.core_schema import without_references
 from zoopipe.validation.kernels import Proof
-from zoopipe.validation.nested import model_kernel
-from zoopipe.validation.types import kernel_for
 
 UUID_TEXT = "0a1b2c3d-0000-4fff-8000-0123456789ab"
 
@@ -289,8 +286,7 @@ def test_missing_keys_are_left_to_pydantic_when_their_default_may_be_written_oth
 
 def test_structs_are_left_to_pydantic_when_they_have_a_name_twice() -> None:
     column = pa.StructArray.from_arrays([pa.array([1]), pa.array([2])], names=["x", "x"])
-    kernel = model_kernel(without_references(Point.__pydantic_core_schema__), kernel_for)
-    assert kernel.prove(column) is None
+    assert kernel_of(Point).prove(column) is None
 
 
 def test_cells_are_typed_unless_text_is_proved_inside() -> None:
@@ -304,7 +300,6 @@ def test_cells_are_typed_unless_text_is_proved_inside() -> None:
 
 
 def proof_of(annotation: Any, column: pa.Array) -> Proof:
-    schema: Any = without_references(TypeAdapter(annotation).core_schema)
-    proof = kernel_for(schema, {}).prove(column)
+    proof = kernel_of(annotation).prove(column)
     assert proof is not None
     return proof
