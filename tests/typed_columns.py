@@ -9,11 +9,11 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 import pyarrow as pa
-from pydantic import ConfigDict, Field, ValidationError, create_model
+from proofs import kernel_of, model_of
+from pydantic import ConfigDict, Field, ValidationError
 
 from zoopipe.columns import json_cells
 from zoopipe.validation.kernels import Kernel, Proof
-from zoopipe.validation.types import kernel_for
 
 STRICT = ConfigDict(strict=True)
 MANY = 2**53
@@ -52,10 +52,8 @@ def check(annotation: Any, column: pa.Array, config: ConfigDict | None = None) -
     Returns:
         Whether each value of the column is proved.
     """
-    model = create_model("Single", __config__=config, value=(annotation, ...))
-    core: Any = model.__pydantic_core_schema__
-    fields, settings = core["schema"]["fields"], core["config"]
-    kernel = kernel_for(fields["value"]["schema"], settings)
+    model = model_of(annotation, config)
+    kernel = kernel_of(annotation, config)
     longer = pa.concat_arrays([column, column, column])
     assert check_proof(kernel, model.model_validate, column.slice(0, 0)) == []
     flags = check_proof(kernel, model.model_validate, column)
@@ -92,7 +90,14 @@ def check_proof(
 
 
 def _bare(value: Any) -> Any:
-    """Dates of equal zones alike: pyarrow and pydantic name UTC by different objects."""
+    """Times and enums by their text: pyarrow and pydantic name UTC by different objects, and an enum's
+    value is what a column holds."""
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, list):
+        return [_bare(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _bare(item) for name, item in value.items()}
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 

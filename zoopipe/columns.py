@@ -42,7 +42,7 @@ _ENCODING = b"zoopipe.encoding"
 _LOGICAL = b"zoopipe.type"
 
 #: Arrow types that an encoded column can be cast to, by the name of its Python type.
-_LOGICAL_TYPES: Mapping[str, pa.DataType] = {
+LOGICAL_TYPES: Mapping[str, pa.DataType] = {
     "int": pa.int64(),
     "float": pa.float64(),
     "bool": pa.bool_(),
@@ -361,7 +361,7 @@ def _typed_column(column: pa.Array, field: pa.Field) -> tuple[pa.Array, pa.Field
     logical = logical_of(field)
     if encoding_of(field) == "plain" or logical is None:
         return column, field
-    kind = _LOGICAL_TYPES[logical]
+    kind = LOGICAL_TYPES[logical]
     if logical == "datetime" and pc.ends_with(column, pattern="Z").true_count:
         kind = pa.timestamp("us", tz="UTC")
     try:

@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from zoopipe.arrays import int64_scalar, only_where, text_array, typed_array
+from zoopipe.arrays import int64_scalar, mask_of, only_where, text_array, typed_array
 from zoopipe.columns import Encoding
-from zoopipe.validation.kernels import Kernel, Proof
+from zoopipe.validation.kernels import Kernel, Proof, cast_or_none
 
 _COMPARISONS = {"gt": pc.greater, "ge": pc.greater_equal, "lt": pc.less, "le": pc.less_equal}
 _LARGEST = 1 << 62
@@ -55,15 +55,33 @@ class BoundsKernel(Kernel):
         cells = proof.cells
         if proof.proved is not None:
             cells = only_where(cells, proof.proved)
-        numbers = cells.cast(self._type)
+        if pa.types.is_decimal(cells.type):
+            numbers, bounds = cells, self._as_decimals(cells.type)
+        else:
+            numbers, bounds = cells.cast(self._type), self._bounds
+        if bounds is None:
+            return mask_of(len(cells), ())
         kept = None
-        for compare, bound in self._bounds:
+        for compare, bound in bounds:
             kept = _and(kept, compare(numbers, bound))
         if self._multiple is not None:
             whole = pc.multiply(pc.divide(numbers, self._multiple), self._multiple)
             kept = _and(kept, pc.equal(whole, numbers))
         assert kept is not None, "there is a bound"
         return kept
+
+    def _as_decimals(self, kind: pa.DataType) -> list[Any] | None:
+        """The bounds in a decimal type, whose values floats may not tell apart; None where one of them
+        is none of its values."""
+        bounds = []
+        for compare, bound in self._bounds:
+            # Of up to 15 digits, which a float gives back.
+            text = format(Decimal(repr(bound.as_py())), "f")
+            values = cast_or_none(text_array([text]), kind)
+            if values is None:
+                return None
+            bounds.append((compare, values[0]))
+        return bounds
 
 
 def _and(first: pa.BooleanArray | None, second: pa.BooleanArray) -> pa.BooleanArray:

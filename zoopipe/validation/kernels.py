@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from zoopipe.arrays import int64_scalar, no_nulls, nulls
-from zoopipe.columns import Encoding, encoded_field, plain_text
+from zoopipe.columns import LOGICAL_TYPES, Encoding, encoded_field, plain_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ class NullableKernel(Kernel):
 
     def prove(self, column: pa.Array) -> Proof | None:
         if pa.types.is_null(column.type):
-            return self.proof(nulls(len(column)), None)
+            return self._all_none(len(column))
         proof = self._inner.prove(column)
         if proof is None or proof.proved is None or not column.null_count:
             return proof
@@ -188,6 +188,13 @@ class NullableKernel(Kernel):
 
     def prove_text(self, column: pa.StringArray) -> Proof | None:
         return self.prove(column)
+
+    def _all_none(self, rows: int) -> Proof:
+        """Nulls of a column without a type, in the type that other columns' values are proved in."""
+        kind = LOGICAL_TYPES.get(self.logical or "")
+        if kind is None and self.encoding != "json":
+            return self.proof(nulls(rows), None)
+        return Proof(pa.nulls(rows, kind), None)
 
     def is_exact(self, kind: pa.DataType) -> bool:
         return self._inner.is_exact(kind)
@@ -198,6 +205,8 @@ class TypedKernel(Kernel):
 
     def __init__(self, inner: Kernel) -> None:
         self.json_type = inner.json_type
+        self.encoding = inner.encoding
+        self.logical = inner.logical
         self._inner = inner
 
     def prove_text(self, column: pa.StringArray) -> Proof | None:

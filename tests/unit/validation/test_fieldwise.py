@@ -102,7 +102,7 @@ class Timed(BaseModel):
     id: int
     at: Annotated[time, Field(ge=time(1))]
     took: Annotated[timedelta, Field(ge=timedelta(0))] | None
-    tags: list[str] = []
+    tags: set[str] = set()
 
 
 def test_types_without_a_kernel_do_not_cost_the_others_their_columns() -> None:

@@ -163,6 +163,21 @@ PROOFS: list[Any] = [
         PRICE, decimals(9, 2, [0, 12345, -99999]), decimals(9, 2, [100000]), id="decimal-bounded"
     ),
     pytest.param(PRICE, None, decimals(6, 3, [0, 12345]), id="decimal-many-places"),
+    pytest.param(
+        Annotated[Decimal, Field(gt=0, le=Decimal("10.5"))],
+        decimals(38, 20, [1, 10**20, 105 * 10**19]),
+        decimals(38, 20, [0, -1, 105 * 10**19 + 1]),
+        id="decimal-bounds",
+    ),
+    pytest.param(
+        Annotated[Decimal, Field(lt=Decimal("0.125"))],
+        None,
+        decimals(9, 2, [12, 13]),
+        id="decimal-bound",
+    ),
+    pytest.param(
+        Annotated[Decimal, Field(ge=1)], pa.array([1, 10]), pa.array([0]), id="decimal-int-bounds"
+    ),
     pytest.param(Decimal, pa.array([0, 5, -12]), pa.array([2**62]), id="decimal-int"),
     pytest.param(Decimal, None, pa.array([True]), id="decimal-bool"),
     pytest.param(

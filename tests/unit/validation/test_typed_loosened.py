@@ -56,6 +56,14 @@ def _of_any_type(self: Any, kind: pa.DataType) -> bool:
     return True
 
 
+def _as_floats(self: Any, kind: pa.DataType) -> Any:
+    def by_floats(compare: Any) -> Any:
+        return lambda cells, bound: compare(cells.cast(pa.float64()), bound)
+
+    return [(by_floats(compare), bound) for compare, bound in self._bounds]
+
+
+AT_MOST_10 = Annotated[Decimal, Field(le=10)]
 EARLY, LATE = SECOND_ONE * 10**6 - 1, (SECOND_LAST + 1) * 10**6
 FINITE = Annotated[float, Field(allow_inf_nan=False)]
 # Each row: what is put in the place of what, and a column of which that says more than pydantic does.
@@ -85,6 +93,7 @@ LOOSENED: list[Any] = [
     (DecimalKernel, "_holds", _of_any_type, PRICE, decimals(9, 2, [10**6])),
     (DecimalKernel, "_holds", _of_any_type, PRICE, decimals(4, 3, [1])),
     (ChoiceKernel, "prove_text", _as_it_is, Literal["a"], pa.array(["b"], pa.large_string())),
+    (BoundsKernel, "_as_decimals", _as_floats, AT_MOST_10, decimals(38, 20, [10**21 + 1])),
     (BoundsKernel, "prove", lambda self, c: self._inner.prove(c), POSITIVE, pa.array([0])),
     *(
         (owner, "typed_proof", _with_nulls, annotation, column.take(pa.array([0, None])))
