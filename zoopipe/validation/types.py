@@ -31,6 +31,7 @@ from zoopipe.validation.kernels import (
     TypedKernel,
     UUIDKernel,
 )
+from zoopipe.validation.network import EmailKernel, UrlKernel, is_email, is_url
 from zoopipe.validation.numbers import BoolKernel, DecimalKernel, FloatKernel, IntKernel
 from zoopipe.validation.temporal import DateKernel, DateTimeKernel, TimeKernel
 
@@ -217,7 +218,23 @@ def _function_after(schema: Schema, config: Schema) -> Kernel:
         raise Unprovable("a validator that may look at other fields")
     if is_value_of_enum(schema):
         return kernel_for(schema["schema"], config)
+    if is_email(schema):
+        return EmailKernel(kernel_for(schema["schema"], config))
     raise Unprovable("a validator of its own")
+
+
+def _url(schema: Schema, config: Schema) -> Kernel:
+    check_keys(schema, _COMMON_KEYS | {"function", "schema", "serialization"})
+    if schema["schema"]["type"] != "url" or not is_url(schema):
+        raise Unprovable("a validator of its own")
+    if "url_preserve_empty_path" in config:
+        raise Unprovable("the setting url_preserve_empty_path")
+    url = schema["schema"]
+    check_keys(url, _COMMON_KEYS | {"allowed_schemes", "max_length"})
+    try:
+        return UrlKernel(url.get("allowed_schemes"), url.get("max_length"))
+    except ValueError as error:
+        raise Unprovable(str(error)) from error
 
 
 _MAKERS: Mapping[str, Callable[[Schema, Schema], Kernel]] = {
@@ -236,4 +253,5 @@ _MAKERS: Mapping[str, Callable[[Schema, Schema], Kernel]] = {
     "enum": _enum,
     "bytes": _bytes,
     "function-after": _function_after,
+    "function-wrap": _url,
 }
