@@ -34,6 +34,7 @@ from zoopipe.validation.kernels import (
 from zoopipe.validation.network import EmailKernel, UrlKernel, is_email, is_url
 from zoopipe.validation.numbers import BoolKernel, DecimalKernel, FloatKernel, IntKernel
 from zoopipe.validation.temporal import DateKernel, DateTimeKernel, TimeKernel
+from zoopipe.validation.unions import Member, UnionKernel
 
 Schema = Mapping[str, Any]
 
@@ -237,6 +238,48 @@ def _url(schema: Schema, config: Schema) -> Kernel:
         raise Unprovable(str(error)) from error
 
 
+def _union(schema: Schema, config: Schema) -> Kernel:
+    check_keys(schema, {"type", "choices", "mode", "metadata"})
+    if schema.get("mode", "smart") != "smart":
+        raise Unprovable("a union that is not in smart mode")
+    choices = [(_kind_in_union(choice), choice) for choice in schema["choices"]]
+    if any(
+        kind == "str" and kernel_for(choice, config) is KERNELS["str"] for kind, choice in choices
+    ):
+        return KERNELS["str"]
+    members = []
+    for kind, choice in choices:
+        kernel = kernel_for(choice, config)
+        # What is strict refuses text.
+        if not isinstance(kernel, TypedKernel):
+            if kind == "enum":
+                kind = "number-enum" if isinstance(kernel, SpellingKernel) else "choice"
+            members.append(Member(kind, kernel))
+    try:
+        return UnionKernel(members)
+    except ValueError as error:
+        raise Unprovable(str(error)) from error
+
+
+def _kind_in_union(choice: Any) -> str:
+    """The type of a union's member, where text is nothing to it, something to convert, or a string."""
+    if isinstance(choice, Mapping):
+        kind: str = choice["type"]
+        if kind == "function-wrap" and is_url(choice):
+            return "url"
+        if kind == "function-after" and is_value_of_enum(choice):
+            return _kind_in_union(choice["schema"])
+        if kind == "enum" and has_own_missing(choice["cls"]):
+            raise Unprovable("an enum with its own _missing_")
+        if kind in _IN_UNIONS and "serialization" not in choice:
+            return kind
+    raise Unprovable("a union with a member that columns cannot tell from others")
+
+
+_IN_UNIONS = KERNELS.keys() | {
+    *("bytes", "decimal", "enum", "literal"),
+    *("dict", "frozenset", "list", "set", "tuple"),
+}
 _MAKERS: Mapping[str, Callable[[Schema, Schema], Kernel]] = {
     "nullable": _nullable,
     "str": _str,
@@ -254,4 +297,5 @@ _MAKERS: Mapping[str, Callable[[Schema, Schema], Kernel]] = {
     "bytes": _bytes,
     "function-after": _function_after,
     "function-wrap": _url,
+    "union": _union,
 }

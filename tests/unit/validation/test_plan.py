@@ -91,6 +91,7 @@ PROVED = {
     "ExtraForbid",
     "NoInfinity",
     "Stripped",
+    "Unions",
     "WithDecimal",
     "WithEnum",
     "WithLiteral",
