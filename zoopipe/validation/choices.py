@@ -42,6 +42,7 @@ class SpellingKernel(Kernel):
     """
 
     encoding: Encoding = "json"
+    json_type: pa.DataType | None = pa.null()
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._spellings = text_array(list(values))

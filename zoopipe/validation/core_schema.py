@@ -15,18 +15,31 @@ TEXT_SETTINGS = {
     "str_min_length": "min_length",
     "str_max_length": "max_length",
 }
-# Settings that change nothing for what kernels prove, or that kernels look at.
-_KNOWN_SETTINGS = {
-    "title",
-    "frozen",
-    "from_attributes",
-    "loc_by_alias",
-    "hide_input_in_errors",
-    "coerce_numbers_to_str",
-    "allow_inf_nan",
-    "strict",
-    "extra_fields_behavior",
-    *TEXT_SETTINGS,
+#: Settings that change nothing for what kernels prove, or that kernels look at.
+HARMLESS_SETTINGS = frozenset(
+    {
+        "title",
+        "frozen",
+        "from_attributes",
+        "loc_by_alias",
+        "hide_input_in_errors",
+        "coerce_numbers_to_str",
+        "allow_inf_nan",
+        "strict",
+        "extra_fields_behavior",
+        *TEXT_SETTINGS,
+    }
+)
+#: What a `default` around a field's schema may have: a value that is there asks for none of it.
+DEFAULT_KEYS = {
+    "type",
+    "schema",
+    "default",
+    "default_factory",
+    "default_factory_takes_data",
+    "validate_default",
+    "copy_default",
+    "metadata",
 }
 _MODEL_KEYS = {"type", "cls", "schema", "custom_init", "root_model", "config", "ref", "metadata"}
 _FIELDS_KEYS = {"type", "fields", "model_name", "computed_fields"}
@@ -56,33 +69,39 @@ class ModelFields(NamedTuple):
     Attributes:
         fields: the schema of each field, by its name.
         config: the settings of the model that are set.
-        forbids_extra: whether a key that is no field's refuses the value.
     """
 
     fields: Mapping[str, Schema]
     config: Schema
-    forbids_extra: bool
+
+    @property
+    def extra(self) -> str:
+        """What is done with keys that are no field's: `ignore`, `forbid` or `allow`."""
+        return str(self.config.get("extra_fields_behavior", "ignore"))
 
 
-def fields_of(schema: Schema) -> ModelFields:
+def fields_of(schema: Schema, known_settings: frozenset[str]) -> ModelFields:
     """The fields of a schema of type `model`, where nothing stands around them.
+
+    Args:
+        schema: the model's schema.
+        known_settings: the settings that change nothing, or that are looked at.
 
     Raises:
         Unprovable: the model does more than to check its fields.
     """
+    if schema["type"] != "model":
+        raise Unprovable(f"its schema is of type {schema['type']}")
     if schema["custom_init"] or schema["root_model"]:
         raise Unprovable("it is a RootModel" if schema["root_model"] else "it has its own __init__")
     check_keys(schema, _MODEL_KEYS)
     config = {key: value for key, value in schema.get("config", {}).items() if value is not None}
-    for key in config.keys() - _KNOWN_SETTINGS:
+    for key in config.keys() - known_settings:
         raise Unprovable(f"its setting {key}")
-    extra = config.get("extra_fields_behavior", "ignore")
-    if extra == "allow":
-        raise Unprovable("extra='allow'")
     inner: Schema = schema["schema"]
     if inner["type"] != "model-fields":
         raise Unprovable(f"a {inner['type']} around its fields")
     check_keys(inner, _FIELDS_KEYS)
     if inner.get("computed_fields"):
         raise Unprovable("it has computed fields")
-    return ModelFields(inner["fields"], config, extra == "forbid")
+    return ModelFields(inner["fields"], config)

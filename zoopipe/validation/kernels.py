@@ -59,7 +59,8 @@ class Kernel(ABC):
     Attributes:
         encoding: how text that was proved is encoded.
         logical: the Python type that it stands for.
-        json_type: the Arrow type that values of JSON are read as for it; None where they are not.
+        json_type: the Arrow type that values of JSON are read as for it: `null` where that is what
+            they are; None where none could hold them.
     """
 
     encoding: Encoding = "plain"

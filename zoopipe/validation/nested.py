@@ -16,23 +16,20 @@ import pyarrow.compute as pc
 
 from zoopipe.arrays import int64_scalar, list_offsets, no_nulls, only_where, with_elements, zeros
 from zoopipe.columns import Encoding, encoding_of, from_values, json_lists, json_objects
-from zoopipe.validation.core_schema import Schema, Unprovable, check_keys, fields_of
+from zoopipe.validation.core_schema import (
+    DEFAULT_KEYS,
+    HARMLESS_SETTINGS,
+    Schema,
+    Unprovable,
+    check_keys,
+    fields_of,
+)
 from zoopipe.validation.kernels import Kernel, Proof
 
 _LARGEST = (1 << 63) - 1
 _LENGTHS = {"min_length": pc.greater_equal, "max_length": pc.less_equal}
 _LIST_KEYS = {"type", "items_schema", "metadata", "ref", "strict", *_LENGTHS}
 _FIELD_KEYS = {"type", "schema", "metadata", "validation_alias", "serialization_alias", "frozen"}
-_DEFAULT_KEYS = {
-    "type",
-    "schema",
-    "default",
-    "default_factory",
-    "default_factory_takes_data",
-    "validate_default",
-    "copy_default",
-    "metadata",
-}
 _DEFAULT_TYPES = (str, int, float, bool, date, datetime, type(None))
 
 
@@ -212,11 +209,14 @@ def model_kernel(schema: Schema, around: Schema, kernel_for: KernelMaker) -> Str
     for key in around:
         if key.startswith("ser"):
             raise Unprovable(f"a model, with the setting {key}")
-    fields, config, forbids_extra = fields_of(schema)
+    inner = fields_of(schema, HARMLESS_SETTINGS)
+    fields, config = inner
+    if inner.extra == "allow":
+        raise Unprovable("extra='allow'")
     if not fields:
         raise Unprovable("a model without fields")
     members = [_member(name, entry, config, kernel_for) for name, entry in fields.items()]
-    return StructKernel(members, forbids_extra)
+    return StructKernel(members, inner.extra == "forbid")
 
 
 def _member(name: str, entry: Schema, config: Schema, kernel_for: KernelMaker) -> Member:
@@ -227,7 +227,7 @@ def _member(name: str, entry: Schema, config: Schema, kernel_for: KernelMaker) -
     schema: Schema = entry["schema"]
     if schema["type"] != "default":
         return Member(name, source, kernel_for(schema, config), None)
-    check_keys(schema, _DEFAULT_KEYS)
+    check_keys(schema, DEFAULT_KEYS)
     kernel = kernel_for(schema["schema"], config)
     known = "default" in schema and not schema.get("validate_default")
     default = _default_cell(schema["default"], kernel) if known else None

@@ -195,6 +195,7 @@ class DecimalKernel(Kernel):
     exponent (so that no more than six places are taken) and those with a sign of zero."""
 
     encoding: Encoding = "bare"
+    json_type: pa.DataType | None = pa.null()
     _MOST_WHOLE, _MOST_PLACES = 9, 6
 
     def __init__(self, max_digits: int | None = None, decimal_places: int | None = None) -> None:

@@ -185,7 +185,7 @@ def _shapes(reading: Reading) -> Shapes | None:
         return None
     wanted: dict[str, Wanted] = {}
     for plan in reading.fields:
-        kind = pa.string() if plan.kernel is None else plan.kernel.json_type
+        kind = pa.null() if plan.kernel is None else plan.kernel.json_type
         for path in plan.paths:
             name = str(path[0])
             if kind is None or len(path) > 1 or name in wanted:

@@ -14,6 +14,15 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import SchemaValidator
 
+from zoopipe.validation.core_schema import (
+    DEFAULT_KEYS,
+    HARMLESS_SETTINGS,
+    ModelFields,
+    Schema,
+    Unprovable,
+    check_keys,
+    fields_of,
+)
 from zoopipe.validation.definitions import Definitions
 from zoopipe.validation.fieldwise import (
     Dumper,
@@ -24,10 +33,8 @@ from zoopipe.validation.fieldwise import (
 )
 from zoopipe.validation.functions import reads_data, takes_info, user_functions
 from zoopipe.validation.kernels import Kernel
-from zoopipe.validation.types import TEXT_SETTINGS, Schema, Unprovable, check_keys, kernel_for
+from zoopipe.validation.types import kernel_for
 
-_MODEL_KEYS = {"type", "cls", "schema", "custom_init", "root_model", "config", "ref", "metadata"}
-_FIELDS_KEYS = {"type", "fields", "model_name", "computed_fields"}
 _FIELD_KEYS = {
     "type",
     "schema",
@@ -37,28 +44,8 @@ _FIELD_KEYS = {
     "serialization_exclude",
     "frozen",
 }
-# What a column that is there does not ask for; a missing one is filled only from plain defaults.
-_DEFAULT_KEYS = {
-    "type",
-    "schema",
-    "default",
-    "default_factory",
-    "default_factory_takes_data",
-    "validate_default",
-    "copy_default",
-    "metadata",
-}
-# Settings that change no answer of a kernel, or that are looked at where a kernel is chosen.
-_KNOWN_CONFIG = {
-    "title",
-    "frozen",
-    "strict",
-    "from_attributes",
-    "loc_by_alias",
-    "hide_input_in_errors",
-    "coerce_numbers_to_str",
-    "allow_inf_nan",
-    "extra_fields_behavior",
+# Settings that are looked at where a field is read or a kernel is chosen.
+_KNOWN_SETTINGS = HARMLESS_SETTINGS | {
     "validate_by_name",
     "validate_by_alias",
     "serialize_by_alias",
@@ -68,7 +55,6 @@ _KNOWN_CONFIG = {
     "ser_json_bytes",
     "val_json_bytes",
     "val_temporal_unit",
-    *TEXT_SETTINGS,
 }
 _OVERRIDABLE = ("model_validate", "model_dump", "model_dump_json", "__init__")
 
@@ -141,12 +127,12 @@ def read_model(model: type[BaseModel]) -> Reading:
     obstacles: dict[str, str] = {}
     plans: list[FieldPlan] = []
     try:
-        fields, config, definitions = _fields_of(model)
+        read, definitions = _fields_of(model)
     except Unprovable as reason:
         return Reading((), (), {}, "ignore", {"": str(reason)})
-    for place, (name, entry) in enumerate(fields.items()):
+    for place, (name, entry) in enumerate(read.fields.items()):
         try:
-            plans.append(_field_plan(place, name, entry, config, definitions))
+            plans.append(_field_plan(place, name, entry, read.config, definitions))
         except Unprovable as reason:
             obstacles[name] = str(reason)
     groups = () if obstacles else _groups(plans)
@@ -157,13 +143,12 @@ def read_model(model: type[BaseModel]) -> Reading:
         seen = any(plan.kernel for plan in plans)
         why = "its validators may look at all fields" if seen else "no field of it can be proved"
         obstacles.setdefault("", why)
-    extra = config.get("extra_fields_behavior", "ignore")
-    return Reading(() if obstacles else tuple(plans), groups, config, extra, obstacles)
+    fields = () if obstacles else tuple(plans)
+    return Reading(fields, groups, read.config, read.extra, obstacles)
 
 
-def _fields_of(model: type[BaseModel]) -> tuple[Mapping[str, Schema], Schema, Definitions]:
-    """The schemas of a model's fields, its settings and what both refer to, where nothing stands
-    around them."""
+def _fields_of(model: type[BaseModel]) -> tuple[ModelFields, Definitions]:
+    """The schemas of a model's fields, its settings, and what the schemas refer to."""
     for name in _OVERRIDABLE:
         if is_overridden(model, name):
             raise Unprovable(f"it has its own {name}")
@@ -172,21 +157,7 @@ def _fields_of(model: type[BaseModel]) -> tuple[Mapping[str, Schema], Schema, De
     if schema["type"] == "definitions":
         definitions = Definitions(schema["definitions"])
         schema = definitions.top(schema["schema"])
-    if schema["type"] != "model":
-        raise Unprovable(f"its schema is of type {schema['type']}")
-    if schema["custom_init"] or schema["root_model"]:
-        raise Unprovable("it is a RootModel" if schema["root_model"] else "it has its own __init__")
-    check_keys(schema, _MODEL_KEYS)
-    config = {key: value for key, value in schema.get("config", {}).items() if value is not None}
-    for key in config.keys() - _KNOWN_CONFIG:
-        raise Unprovable(f"its setting {key}")
-    fields: Schema = schema["schema"]
-    if fields["type"] != "model-fields":
-        raise Unprovable(f"a {fields['type']} around its fields")
-    check_keys(fields, _FIELDS_KEYS)
-    if fields.get("computed_fields"):
-        raise Unprovable("it has computed fields")
-    return fields["fields"], config, definitions
+    return fields_of(schema, _KNOWN_SETTINGS), definitions
 
 
 def is_overridden(model: type[BaseModel], name: str) -> bool:
@@ -206,7 +177,7 @@ def _field_plan(
     entry = {**entry, "schema": schema}
     default, default_json, has_default = None, None, False
     if schema["type"] == "default":
-        check_keys(schema, _DEFAULT_KEYS)
+        check_keys(schema, DEFAULT_KEYS)
         default, has_default = schema.get("default"), "default" in schema
         has_default = has_default and not schema.get("validate_default")
         schema = schema["schema"]

@@ -37,6 +37,12 @@ _FORMS: Mapping[pa.DataType, str] = {
     pa.bool_(): _BOOLEAN,
     pa.string(): _STRING,
 }
+_AS_IT_STANDS: Mapping[object, pa.DataType] = {
+    str: pa.string(),
+    int: pa.int64(),
+    bool: pa.bool_(),
+    type(None): pa.string(),
+}
 Kind: TypeAlias = "type | Pairs"
 Pairs: TypeAlias = tuple[tuple[str, Kind], ...]
 
@@ -53,7 +59,8 @@ class Wanted:
     Attributes:
         type: `int64` (integers), `float64` (any number), `bool`, `string`, a list of one of these
             (without nulls), or a struct of any of all these, whose fields say themselves whether
-            they may be null.
+            they may be null; `null` for what stands in a record that is looked at, where that is a
+            string, an integer or a truth value.
         nullable: whether a JSON null may stand there; it becomes an Arrow null.
     """
 
@@ -195,6 +202,8 @@ def check_wanted(type: pa.DataType) -> None:
     if pa.types.is_struct(type):
         for field in type:
             check_wanted(field.type)
+    elif pa.types.is_null(type):
+        return
     elif pa.types.is_list(type) and pa.types.is_list(type.value_type):
         raise NoShape("lists of lists")
     else:
@@ -296,6 +305,11 @@ class _Learner:
         return tuple(members)
 
     def _member(self, key: str, kind: Kind, want: Wanted) -> Member:
+        if pa.types.is_null(want.type):
+            # No float: the form of numbers does not tell 1 from 1.0, which some types do.
+            if kind not in _AS_IT_STANDS:
+                raise NoShape(f"{key} is of a type that is not wanted")
+            want = Wanted(_AS_IT_STANDS[kind], want.nullable)
         if not pa.types.is_struct(want.type):
             quoted = pa.types.is_string(want.type)
             return Member(key, want.type, self._slot(Slot(key, want.type, want.nullable, quoted)))

@@ -36,8 +36,10 @@ from zoopipe.validation.kernels import (
     UUIDKernel,
 )
 from zoopipe.validation.nested import list_kernel, model_kernel
+from zoopipe.validation.network import EmailKernel, UrlKernel, is_email, is_url
 from zoopipe.validation.numbers import BoolKernel, DecimalKernel, FloatKernel, IntKernel
 from zoopipe.validation.temporal import DateKernel, DateTimeKernel, TimeKernel
+from zoopipe.validation.unions import Member, UnionKernel
 
 _COMMON_KEYS = {"type", "metadata", "ref", "strict"}
 _LONGEST = 1 << 62
@@ -194,9 +196,69 @@ def _function_after(schema: Schema, config: Schema) -> Kernel:
         raise Unprovable("a validator that may look at other fields")
     if is_value_of_enum(schema):
         return kernel_for(schema["schema"], config)
+    if is_email(schema):
+        return EmailKernel(kernel_for(schema["schema"], config))
     raise Unprovable("a validator of its own")
 
 
+def _url(schema: Schema, config: Schema) -> Kernel:
+    check_keys(schema, _COMMON_KEYS | {"function", "schema", "serialization"})
+    if schema["schema"]["type"] != "url" or not is_url(schema):
+        raise Unprovable("a validator of its own")
+    if "url_preserve_empty_path" in config:
+        raise Unprovable("the setting url_preserve_empty_path")
+    url = schema["schema"]
+    check_keys(url, _COMMON_KEYS | {"allowed_schemes", "max_length"})
+    try:
+        return UrlKernel(url.get("allowed_schemes"), url.get("max_length"))
+    except ValueError as error:
+        raise Unprovable(str(error)) from error
+
+
+def _union(schema: Schema, config: Schema) -> Kernel:
+    check_keys(schema, {"type", "choices", "mode", "metadata"})
+    if schema.get("mode", "smart") != "smart":
+        raise Unprovable("a union that is not in smart mode")
+    choices = [(_kind_in_union(choice), choice) for choice in schema["choices"]]
+    if any(
+        kind == "str" and kernel_for(choice, config) is KERNELS["str"] for kind, choice in choices
+    ):
+        return KERNELS["str"]
+    members = []
+    for kind, choice in choices:
+        if kind == "list":
+            raise Unprovable("a union with type list")
+        kernel = kernel_for(choice, config)
+        # What is strict refuses text.
+        if not isinstance(kernel, TypedKernel):
+            if kind == "enum":
+                kind = "number-enum" if isinstance(kernel, SpellingKernel) else "choice"
+            members.append(Member(kind, kernel))
+    try:
+        return UnionKernel(members)
+    except ValueError as error:
+        raise Unprovable(str(error)) from error
+
+
+def _kind_in_union(choice: Any) -> str:
+    """The type of a union's member, where text is nothing to it, something to convert, or a string."""
+    if isinstance(choice, Mapping):
+        kind: str = choice["type"]
+        if kind == "function-wrap" and is_url(choice):
+            return "url"
+        if kind == "function-after" and is_value_of_enum(choice):
+            return _kind_in_union(choice["schema"])
+        if kind == "enum" and has_own_missing(choice["cls"]):
+            raise Unprovable("an enum with its own _missing_")
+        if kind in _IN_UNIONS and "serialization" not in choice:
+            return kind
+    raise Unprovable("a union with a member that columns cannot tell from others")
+
+
+_IN_UNIONS = KERNELS.keys() | {
+    *("bytes", "decimal", "enum", "literal"),
+    *("dict", "frozenset", "list", "set", "tuple"),
+}
 _MAKERS: Mapping[str, Callable[[Schema, Schema], Kernel]] = {
     "nullable": _nullable,
     "str": _str,
@@ -215,4 +277,6 @@ _MAKERS: Mapping[str, Callable[[Schema, Schema], Kernel]] = {
     "function-after": _function_after,
     "list": lambda schema, config: list_kernel(schema, config, kernel_for),
     "model": lambda schema, config: model_kernel(schema, config, kernel_for),
+    "function-wrap": _url,
+    "union": _union,
 }

@@ -103,6 +103,7 @@ PROVED = {
     "ExtraForbid",
     "NoInfinity",
     "Stripped",
+    "Unions",
     "WithDecimal",
     "WithEnum",
     "WithLiteral",

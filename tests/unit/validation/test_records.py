@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import enum
 import json
 import random
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -40,6 +41,18 @@ class Rich(BaseModel):
     sizes: list[int] | None = None
     inner: Nested | None = None
     either: int | str = 0
+
+
+class Level(enum.IntEnum):
+    LOW = 1
+    HIGH = 2
+
+
+class Mixed(BaseModel):
+    level: Level
+    price: Decimal
+    either: int | str
+    at: time | None = None
 
 
 class Forbids(BaseModel):
@@ -216,3 +229,21 @@ def test_validators_see_records_in_their_order_when_some_are_of_no_shape() -> No
     CALLS.clear()
     compile_plan(Calls).columns(record_batch(pa.array(texts, pa.string())))
     assert [f"n{at}" for at in range(50)] == CALLS
+
+
+@pytest.mark.parametrize("levels", [[1, 2], [1, 3, "2"], [True]])
+@pytest.mark.parametrize("prices", [["1.50", "x"], [1, 2], [1.0, 2, 2.50], [None, "1"]])
+@pytest.mark.parametrize("either", [[1, 2], ["a", "1"], [1, "1", True], [None]])
+def test_values_come_as_they_stand_when_their_type_is_open(
+    levels: list[Any], prices: list[Any], either: list[Any]
+) -> None:
+    rows = [
+        {
+            "level": levels[at % len(levels)],
+            "price": prices[at % len(prices)],
+            "either": either[at % len(either)],
+            "at": "10:20:30",
+        }
+        for at in range(24)
+    ]
+    check_records(Mixed, texts_of(rows, compact=True))
