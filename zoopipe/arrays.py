@@ -176,17 +176,18 @@ def positions_of(mask: pa.BooleanArray) -> list[int]:
 
 
 class LazyPositions(Sequence[int]):
-    """The positions at which a mask is true, made a list when first looked at."""
+    """Positions that are made a list when first looked at."""
 
-    def __init__(self, mask: pa.BooleanArray) -> None:
-        self._mask = mask
+    def __init__(self, positions: pa.Array) -> None:
+        self._array = positions
 
     @cached_property
     def _positions(self) -> list[int]:
-        return positions_of(self._mask)
+        positions: list[int] = self._array.to_pylist()
+        return positions
 
     def __len__(self) -> int:
-        return int(self._mask.true_count)
+        return len(self._array)
 
     def __getitem__(self, at: Any) -> Any:
         return self._positions[at]

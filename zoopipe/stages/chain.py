@@ -84,6 +84,9 @@ class Chain:
         self._makes_rows = whole_rows or not pipe.is_columnar
         self._wants_entries = pipe.has_entries
         self._wants_rejects = pipe.error_output_adapter is not None
+        # Records of JSON that go straight to validation are parsed there, where they need it.
+        self._plan_reads = self._plan is not None and not pipe.pre_validation_hooks
+        self._plan_reads = self._plan_reads and not (self._wants_entries or self._rows_after)
         self._writer = writer
         # A hook that is given twice still is one hook: it is set up and torn down once.
         unique = {id(hook): hook for hook in pipe.hooks}.values()
@@ -139,7 +142,9 @@ class Chain:
             return self._process(block, shard_record, input_record)
 
     def _process(self, block: Block, shard_record: int, input_record: int) -> Outcome:
-        flow = Flow.of(block, objects_only=self._plan is None)
+        flow = Flow(block, block.batch)
+        if not self._plan_reads:
+            flow = Flow.of(block, objects_only=self._plan is None)
         if self._wants_entries:
             make_entries(flow, input_record)
         self._before(flow, self._store)
@@ -181,7 +186,9 @@ class Chain:
         elif flow.batch is not None:
             accepted = self._plan.columns(flow.batch)
         else:
-            accepted = self._plan.whole_rows(flow.rows())
+            accepted = self._plan.whole.lines(flow.rows())
+        for position, reasons in accepted.unparsed:
+            flow.refuse(position, "parse", reasons)
         for position, reasons in accepted.refused:
             flow.refuse(position, "validate", reasons)
         kept = accepted.kept
@@ -249,7 +256,7 @@ class Chain:
         instance = flow.instances.get(flow.origin_of(position)) if flow.instances else None
         if instance is None or self._plan is None:
             return to_json(row, inf_nan_mode=self._nonfinite)
-        return self._plan.hooked_text(row, instance).encode()
+        return self._plan.whole.hooked_text(row, instance).encode()
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from zoopipe.hooks import (
 from zoopipe.reasons import Reason, clean_text, raised_reason
 from zoopipe.rows import Row
 from zoopipe.stages.flow import Flow, row_text
+
+_GOING_ON = (EntryStatus.PENDING, EntryStatus.VALIDATED)
 
 DataKey = Literal["raw_data", "validated_data"]
 
@@ -158,7 +161,7 @@ class Transform:
         assert flow.entries is not None, "pipes with a BaseHook make entries of every row"
         results: list[EntryTypedDict] = []
         # Taken now: a hook may put other ids into the entries.
-        places = {entry["id"]: i for i, entry in enumerate(flow.entries)}
+        ids = [entry["id"] for entry in flow.entries]
         for start in range(0, len(flow.entries), self._batch_rows):
             chunk = flow.entries[start : start + self._batch_rows]
             try:
@@ -171,13 +174,30 @@ class Transform:
                 )
             results += returned
         try:
-            self._take_entries(hook, flow, results, places)
+            if not self._takes_all(flow, results):
+                places = {key: place for place, key in enumerate(ids)}
+                self._take_entries(hook, flow, results, places)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             # Not an entry, an entry without its keys, a status that there is not.
             raise HookError(
                 f"{hook_name(hook)}.execute gave something else than entries: "
                 f"{type(error).__name__} on {self._rows_named(flow, flow.entries)}"
             ) from error
+
+    def _takes_all(self, flow: Flow, results: list[EntryTypedDict]) -> bool:
+        """Takes what a hook gave back where that is all entries, in their order, and none failed."""
+        given = flow.entries or []
+        if len(results) != len(given) or not all(map(operator.is_, results, given)):
+            return False
+        values = [entry.get(self._data) for entry in given]
+        if set(map(type, values)) != {dict} or not all(
+            entry.get("status") in _GOING_ON for entry in given
+        ):
+            return False
+        # An entry without an id, or with one that cannot be told from others, raises here as there.
+        set(map(operator.itemgetter("id"), given))
+        flow.values, flow.batch = values, None
+        return True
 
     def _take_entries(
         self, hook: BaseHook, flow: Flow, results: list[EntryTypedDict], places: dict[Any, int]
@@ -292,23 +312,22 @@ def make_entries(flow: Flow, first_position: int) -> None:
     Args:
         first_position: the number of the block's first record in the whole input, from 0.
     """
-    records = flow.block.row_records
-    entries: list[EntryTypedDict] = []
-    for i, row in enumerate(flow.rows()):
-        origin = flow.origin_of(i)
-        position = first_position + (origin if records is None else records[origin])
-        entries.append(
-            {
-                "id": position,
-                "position": position,
-                "status": EntryStatus.PENDING,
-                "raw_data": row,
-                "validated_data": None,
-                "errors": [],
-                "metadata": {},
-            }
-        )
-    flow.entries = entries
+    records, rows = flow.block.row_records, flow.rows()
+    positions = flow.origin if flow.origin is not None else range(len(rows))
+    if records is not None:
+        positions = [records[row] for row in positions]
+    flow.entries = [
+        {
+            "id": first_position + position,
+            "position": first_position + position,
+            "status": EntryStatus.PENDING,
+            "raw_data": row,
+            "validated_data": None,
+            "errors": [],
+            "metadata": {},
+        }
+        for position, row in zip(positions, rows, strict=True)
+    ]
 
 
 def _completed(made: EntryTypedDict, data: DataKey) -> EntryTypedDict:

@@ -26,6 +26,7 @@ class BoundsKernel(Kernel):
     ) -> None:
         self.encoding: Encoding = inner.encoding
         self.logical = inner.logical
+        self.json_type = inner.json_type
         self._inner = inner
         self._type = pa.int64() if kind is int else pa.float64()
         self._bounds = [

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import ValidationError
-from pydantic_core import SchemaSerializer, SchemaValidator
+from pydantic_core import SchemaSerializer, SchemaValidator, to_json
 
 from zoopipe.reasons import Reason, raised_reason, reasons_of
 
@@ -201,8 +201,7 @@ class Dumper:
                     dumped[at] = value
                 return dumped
         try:
-            # Warnings would say, for each row, that a validator gave another type than declared.
-            return list(self._dump(list(values), mode=mode, warnings=False))
+            return self._dumped(list(values), mode)
         except Exception:
             return [
                 self._dump_one(value, row, mode, findings)
@@ -211,8 +210,16 @@ class Dumper:
 
     def _dump_one(self, value: Any, row: int, mode: str, findings: Findings) -> Any:
         try:
-            (dumped,) = self._dump([value], mode=mode, warnings=False)
+            (dumped,) = self._dumped([value], mode)
         except Exception as error:
             findings.stop(row, error)
             return None
+        return dumped
+
+    def _dumped(self, values: list[Any], mode: str) -> list[Any]:
+        # Warnings would say, for each row, that a validator gave another type than declared.
+        dumped: list[Any] = self._dump(values, mode=mode, warnings=False)
+        if mode == "json":
+            # A lone surrogate is a str to Python, and no text to UTF-8.
+            to_json(dumped)
         return dumped

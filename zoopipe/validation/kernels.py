@@ -60,10 +60,12 @@ class Kernel(ABC):
     Attributes:
         encoding: how text that was proved is encoded.
         logical: the Python type that it stands for.
+        json_type: the Arrow type that values of JSON are read as for it; None where they are not.
     """
 
     encoding: Encoding = "plain"
     logical: str | None = None
+    json_type: pa.DataType | None = pa.string()
 
     def prove(self, column: pa.Array) -> Proof | None:
         """What pydantic's answer is known to be; None where nothing is known of such a column.
@@ -181,6 +183,7 @@ class NullableKernel(Kernel):
     def __init__(self, inner: Kernel) -> None:
         self.encoding = inner.encoding
         self.logical = inner.logical
+        self.json_type = inner.json_type
         self._inner = inner
 
     def prove(self, column: pa.Array) -> Proof | None:
@@ -210,6 +213,7 @@ class TypedKernel(Kernel):
     """`strict`: no value is taken for one of another type, so that only columns of the type are asked."""
 
     def __init__(self, inner: Kernel) -> None:
+        self.json_type = inner.json_type
         self.encoding = inner.encoding
         self.logical = inner.logical
         self._inner = inner

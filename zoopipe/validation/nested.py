@@ -59,6 +59,7 @@ class ListKernel(_NestedKernel):
     """
 
     def __init__(self, inner: Kernel, lengths: Mapping[str, int]) -> None:
+        self.json_type = None if inner.json_type is None else pa.list_(inner.json_type)
         self._inner = inner
         self._lengths = [
             # No list is as long as what 64 bits do not hold.
@@ -141,6 +142,9 @@ class StructKernel(_NestedKernel):
 
     def __init__(self, members: Sequence[Member], forbids_extra: bool) -> None:
         self._members = tuple(members)
+        kinds = {member.source: member.kernel.json_type for member in members}
+        known = all(kind is not None for kind in kinds.values())
+        self.json_type = pa.struct(list(kinds.items())) if known else None
         self._sources = {member.source for member in members}
         self._forbids_extra = forbids_extra
 

@@ -44,6 +44,7 @@ class IntKernel(Kernel):
 
     encoding: Encoding = "json"
     logical: str | None = "int"
+    json_type: pa.DataType | None = pa.int64()
     _PATTERN = r"^(?:0|-?[1-9][0-9]{0,17}|-?[1-8][0-9]{18})$"
 
     def prove_text(self, column: pa.StringArray) -> Proof:
@@ -79,6 +80,7 @@ class FloatKernel(Kernel):
 
     encoding: Encoding = "json"
     logical: str | None = "float"
+    json_type: pa.DataType | None = pa.float64()
     _TINY = "0.0000"  # Numbers that may be below 0.0001 are written with an exponent.
     _SHORT = r"^-?(?:[1-9][0-9]{0,6}\.[0-9]{1,8}|0\.(?:0|0{0,3}[1-9][0-9]{0,10}))$"
     _DECIMAL = r"^-?(?:0|[1-9][0-9]{0,16})(?:\.[0-9]{1,17})?$"
@@ -157,6 +159,7 @@ class BoolKernel(Kernel):
 
     encoding: Encoding = "json"
     logical: str | None = "bool"
+    json_type: pa.DataType | None = pa.bool_()
     _SPELLINGS: Mapping[str, str] = {
         spelling: text
         for text, words in (

@@ -414,6 +414,34 @@ def test_pipe_fails_naming_the_hook_when_no_entries_come_back(
     assert not (tmp_path / "out.jsonl").exists()
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"id": []}, "TypeError on rows 1 to 4"),
+        ({"status": "unheard of"}, "ValueError on rows 1 to 4"),
+        ({"raw_data": None}, "left NoneType as raw_data"),
+        ({"raw_data": [("a", 1)]}, "left list as raw_data"),
+        ("id", "KeyError on rows 1 to 4"),
+        ("status", "KeyError on rows 1 to 4"),
+        ("raw_data", "KeyError on rows 1 to 4"),
+    ],
+)
+def test_pipe_fails_naming_the_hook_when_its_own_entries_come_back_damaged(
+    tmp_path: Path, changes: Any, message: str
+) -> None:
+    def damage(entries: list[Any], store: dict[str, Any]) -> list[Any]:
+        if isinstance(changes, str):
+            del entries[2][changes]
+        else:
+            entries[2].update(changes)
+        return entries
+
+    pipe = csv_pipe(tmp_path, CSV, pre_validation_hooks=[Entries(damage)])
+    with pytest.raises(RunFailed, match=rf"Entries.*{message}"):
+        pipe.run()
+    assert not (tmp_path / "out.jsonl").exists()
+
+
 @pytest.mark.parametrize("executor", [SingleThreadExecutor(2), MultiThreadExecutor(2, 2)])
 def test_pipe_fails_naming_hook_and_rows_when_an_entry_hook_raises(
     tmp_path: Path, executor: Any

@@ -218,12 +218,14 @@ class Unwritable(BaseModel):
     @field_validator("thing")
     @classmethod
     def _odd(cls, value: str) -> Any:
-        return object() if value == "odd" else value
+        return {"odd": object(), "half": "\ud800"}.get(value, value)
 
 
 def test_row_is_refused_when_its_value_cannot_be_written() -> None:
-    batch = pa.RecordBatch.from_pydict({"id": ["1", "2", "3"], "thing": ["a", "odd", "c"]})
+    batch = pa.RecordBatch.from_pydict(
+        {"id": ["1", "2", "3", "4"], "thing": ["a", "odd", "c", "half"]}
+    )
     accepted = compile_plan(Unwritable).columns(batch)
-    assert [at for at, _ in accepted.refused] == [1]
+    assert [at for at, _ in accepted.refused] == [1, 3]
     assert accepted.batch is not None
     assert accepted.batch.column("thing").to_pylist() == ["a", "c"]

@@ -218,7 +218,7 @@ def test_plan_refuses_the_row_when_its_json_text_cannot_be_made() -> None:
         a: Any
 
     for nonfinite in ("null", "constants"):
-        accepted = compile_plan(Loose, nonfinite).whole_rows([{"a": "\ud800"}, {"a": 1}])
+        accepted = compile_plan(Loose, nonfinite).whole.lines([{"a": "\ud800"}, {"a": 1}])
         assert accepted.batch.column(0).to_pylist() == ['{"a":1}']
         assert [position for position, _ in accepted.refused] == [0]
 
@@ -235,7 +235,7 @@ def test_plan_gives_reasons_that_utf8_holds_when_a_value_is_a_lone_surrogate(
         def _refuse(cls, value: Any) -> Any:
             raise kind(f"not {value}")
 
-    ((_, reasons),) = compile_plan(Picky).whole_rows([{"a": "\ud800"}]).refused
+    ((_, reasons),) = compile_plan(Picky).whole.lines([{"a": "\ud800"}]).refused
     assert reasons[0]["msg"].encode()
 
 
