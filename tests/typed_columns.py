@@ -27,6 +27,22 @@ class Colour(enum.Enum):
     DARK = "Dark Red"
 
 
+class Level(enum.IntEnum):
+    LOW = 1
+    NONE = -2
+
+
+class Share(float, enum.Enum):
+    ALL = 1.0
+    NONE = 0.0
+
+
+def clock(unit: str, values: list[int]) -> pa.Array:
+    if unit == "us":
+        return pa.array(values, pa.int64()).view(pa.time64(unit))
+    return pa.array(values, pa.int32()).view(pa.time32(unit))
+
+
 def ticks(unit: str, values: list[int], zone: str | None = None) -> pa.Array:
     return pa.array(values, pa.int64()).view(pa.timestamp(unit, zone))
 

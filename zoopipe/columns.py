@@ -32,6 +32,13 @@ from zoopipe.arrays import (
     typed_array,
     with_elements,
 )
+from zoopipe.arrow_text import (
+    is_plain_time,
+    is_plain_timestamp,
+    plain_text,
+    time_text,
+    timestamp_text,
+)
 from zoopipe.rows import Row, columns_of, zip_rows
 
 Encoding = Literal["plain", "json", "bare", "record"]
@@ -59,9 +66,8 @@ _VALUE_TYPES = frozenset(
 _NEEDS_ESCAPE = r'["\\\x00-\x1f]'
 _SPACE = 32
 _QUOTE, _NULL, _POINT_ZERO = text_scalar('"'), text_scalar("null"), text_scalar(".0")
-_SEPARATOR, _COMMA, _Z = text_scalar(""), text_scalar(","), text_scalar("Z")
+_SEPARATOR, _COMMA = text_scalar(""), text_scalar(",")
 _OPEN, _CLOSE = text_scalar("["), text_scalar("]")
-_UTC = ("UTC", "+00:00")
 
 
 def encoded_field(name: str, encoding: Encoding, logical: str | None = None) -> pa.Field:
@@ -128,50 +134,13 @@ def text_form(
         return "bare", column.cast(pa.string())
     if is_plain_timestamp(kind):
         return "bare", timestamp_text(column)
+    if is_plain_time(kind):
+        return "bare", time_text(column)
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return "json", _list_text(column, nonfinite)
     if pa.types.is_struct(kind) and 0 < len(kind) == len({part.name for part in kind}):
         return "json", _struct_text(column, nonfinite)
     return "json", json_texts(column.to_pylist(), nonfinite)
-
-
-def plain_text(column: pa.Array) -> pa.StringArray | None:
-    """A column of strings as one of Arrow's type `string`; None for a column of anything else."""
-    kind = column.type
-    if pa.types.is_string(kind):
-        return column
-    if pa.types.is_dictionary(kind):
-        return plain_text(column.dictionary_decode()) if _is_text(kind.value_type) else None
-    return column.cast(pa.string()) if _is_text(kind) else None
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return any(
-        is_kind(kind)
-        for is_kind in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    )
-
-
-def is_plain_timestamp(kind: pa.DataType) -> bool:
-    """Whether a type is of timestamps that Python's `datetime` holds, naive or in UTC."""
-    return pa.types.is_timestamp(kind) and kind.unit != "ns" and kind.tz in (None, *_UTC)
-
-
-def timestamp_text(column: pa.TimestampArray) -> pa.StringArray:
-    """Plain timestamps as pydantic writes them: `2024-02-29T12:00:00`, `2024-02-29T12:00:00.500000Z`."""
-    zone, column = column.type.tz, column.cast(pa.timestamp("us", column.type.tz))
-    column = column.view(pa.timestamp("us"))
-    # A fraction that is left off is one of zeros.
-    seconds = column.cast(pa.timestamp("s"), safe=False)
-    whole = pc.equal(seconds.cast(column.type), column)
-    if whole.true_count == len(whole) - whole.null_count:
-        text = seconds.cast(pa.string())
-    elif whole.true_count == 0:
-        text = column.cast(pa.string())
-    else:
-        text = pc.if_else(whole, seconds.cast(pa.string()), column.cast(pa.string()))
-    text = pc.binary_replace_slice(text, start=10, stop=11, replacement="T")
-    return text if zone is None else concat(text, _Z)
 
 
 def json_texts(values: Sequence[Any], nonfinite: NonFinite = "null") -> pa.StringArray:

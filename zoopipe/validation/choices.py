@@ -54,6 +54,12 @@ class SpellingKernel(Kernel):
         cells = self._texts.take(pc.index_in(column, value_set=self._spellings))
         return self.proof(cells, cells.is_valid() if cells.null_count else None)
 
+    def prove_typed(self, column: pa.Array) -> Proof | None:
+        """Integers, where all values are: of text, too, each stands for itself."""
+        if self.logical != "int" or not pa.types.is_integer(column.type):
+            return None
+        return self.prove_text(column.cast(pa.string()))
+
 
 def spellings(
     schema: Mapping[str, Any], config: Mapping[str, Any], values: Iterable[Any]

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from zoopipe.arrays import int64_scalar, no_nulls, nulls
-from zoopipe.columns import LOGICAL_TYPES, Encoding, encoded_field, plain_text
+from zoopipe.arrow_text import plain_text
+from zoopipe.columns import LOGICAL_TYPES, Encoding, encoded_field
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +158,14 @@ class BytesKernel(Kernel):
         if self._max_length is not None:
             proof = proof.where(pc.less_equal(lengths, int64_scalar(self._max_length)))
         return proof
+
+    def prove_typed(self, column: pa.Array) -> Proof | None:
+        """Bytes, where all of a column are UTF-8."""
+        text = cast_or_none(column, pa.string()) if self.is_exact(column.type) else None
+        return None if text is None else self.prove_text(text)
+
+    def is_exact(self, kind: pa.DataType) -> bool:
+        return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 class UUIDKernel(Kernel):

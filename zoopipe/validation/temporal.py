@@ -20,7 +20,8 @@ from zoopipe.arrays import (
     text_scalar,
     within,
 )
-from zoopipe.columns import Encoding, concat, is_plain_timestamp
+from zoopipe.arrow_text import is_plain_time, is_plain_timestamp
+from zoopipe.columns import Encoding, concat
 from zoopipe.validation.kernels import Kernel, Proof, cast_or_none, sure_or_matching, typed_proof
 
 _MONTH_DAY = (
@@ -208,6 +209,7 @@ class TimeKernel(Kernel):
     encoding: Encoding = "bare"
     _PATTERN = rf"^{_TIME}$"
     _SECONDS_END = 8
+    _LAST_TICK = 86_400_000_000 - 1  # The day's last microsecond.
     _MINUTES = text_array(_CLOCK)
 
     def prove_text(self, column: pa.StringArray) -> Proof:
@@ -222,3 +224,13 @@ class TimeKernel(Kernel):
         """To the second, naive or in UTC."""
         usual_minute = pc.is_in(byte_slice(column, 0, 5), value_set=self._MINUTES)
         return pc.and_(usual_minute, pc.is_in(byte_slice(column, 5), value_set=_SECONDS))
+
+    def prove_typed(self, column: pa.Array) -> Proof | None:
+        """Times of day, without an offset."""
+        if not self.is_exact(column.type):
+            return None
+        ticks = column.cast(pa.time64("us")).view(pa.int64())
+        return typed_proof(within(ticks, 0, self._LAST_TICK).view(pa.time64("us")))
+
+    def is_exact(self, kind: pa.DataType) -> bool:
+        return is_plain_time(kind)

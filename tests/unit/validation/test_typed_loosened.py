@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Optional
 
@@ -21,19 +21,22 @@ from typed_columns import (
     SECOND_LAST,
     SECOND_ONE,
     STRICT,
+    Level,
+    Share,
     check,
+    clock,
     days,
     decimals,
     ticks,
 )
 
-from zoopipe import columns
+from zoopipe import arrow_text
 from zoopipe.validation import numbers, temporal
-from zoopipe.validation.choices import ChoiceKernel
+from zoopipe.validation.choices import ChoiceKernel, SpellingKernel
 from zoopipe.validation.constraints import BoundsKernel
-from zoopipe.validation.kernels import NullableKernel, Proof, TypedKernel
+from zoopipe.validation.kernels import BytesKernel, NullableKernel, Proof, TypedKernel
 from zoopipe.validation.numbers import BoolKernel, DecimalKernel, FloatKernel, IntKernel
-from zoopipe.validation.temporal import DateKernel, DateTimeKernel
+from zoopipe.validation.temporal import DateKernel, DateTimeKernel, TimeKernel
 
 
 def _as_it_is(self: Any, column: pa.Array) -> Proof:
@@ -63,6 +66,11 @@ def _as_floats(self: Any, kind: pa.DataType) -> Any:
     return [(by_floats(compare), bound) for compare, bound in self._bounds]
 
 
+def _as_known_text(self: Any, column: pa.Array) -> Proof:
+    return self.as_it_is(column.cast(pa.string()))
+
+
+SHORT_BYTES = Annotated[bytes, Field(max_length=1)]
 AT_MOST_10 = Annotated[Decimal, Field(le=10)]
 EARLY, LATE = SECOND_ONE * 10**6 - 1, (SECOND_LAST + 1) * 10**6
 FINITE = Annotated[float, Field(allow_inf_nan=False)]
@@ -87,11 +95,17 @@ LOOSENED: list[Any] = [
     (DateTimeKernel, "prove_typed", _as_it_is, datetime, days([0])),
     (DateTimeKernel, "_FIRST_SECOND", SECOND_ONE - 1, datetime, ticks("us", [EARLY])),
     (DateTimeKernel, "_LAST_SECOND", SECOND_LAST + 1, datetime, ticks("us", [LATE])),
-    (columns, "_UTC", ["Europe/Paris"], datetime, ticks("us", [0], "Europe/Paris")),
+    (arrow_text, "_UTC", ["Europe/Paris"], datetime, ticks("us", [0], "Europe/Paris")),
     (DecimalKernel, "prove_typed", _as_it_is, Decimal, pa.array([True])),
     (DecimalKernel, "prove_typed", _as_text, Decimal, pa.array([1e16, 5.0])),
     (DecimalKernel, "_holds", _of_any_type, PRICE, decimals(9, 2, [10**6])),
     (DecimalKernel, "_holds", _of_any_type, PRICE, decimals(4, 3, [1])),
+    (TimeKernel, "_LAST_TICK", 86_400_000_000, time, clock("us", [86_400_000_000])),
+    (TimeKernel, "prove_typed", _as_it_is, time, ticks("us", [1])),
+    (BytesKernel, "prove_typed", _as_it_is, SHORT_BYTES, pa.array([b"abc"])),
+    (BytesKernel, "is_exact", _of_any_type, bytes, pa.array([5])),
+    (SpellingKernel, "prove_typed", _as_it_is, Level, pa.array([5])),
+    (SpellingKernel, "prove_typed", _as_known_text, Share, pa.array([1])),
     (ChoiceKernel, "prove_text", _as_it_is, Literal["a"], pa.array(["b"], pa.large_string())),
     (BoundsKernel, "_as_decimals", _as_floats, AT_MOST_10, decimals(38, 20, [10**21 + 1])),
     (BoundsKernel, "prove", lambda self, c: self._inner.prove(c), POSITIVE, pa.array([0])),
