@@ -14,7 +14,7 @@ help:
 	@echo "make fuzz    give 10,000,000 hostile rows to random models, beside pydantic (ROWS= SEED= BLOCK=)"
 	@echo "make lint    style and types"
 	@echo "make format  put the code into the house's format"
-	@echo "make bench   measure, beside other tools (ROWS=$(ROWS) REPEATS=$(REPEATS))"
+	@echo "make bench   measure, beside other tools, and draw a chart (ROWS=$(ROWS) REPEATS=$(REPEATS))"
 
 # The stamp is younger than pyproject.toml when the environment has what it asks for.
 $(VENV)/.installed: pyproject.toml
@@ -44,6 +44,7 @@ format: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks --rows $(ROWS) --repeats $(REPEATS)
+	$(BIN)/python -m benchmarks.chart --rows $(ROWS)
 
 # The environments of contenders that cannot share ours; without them their tests are skipped.
 peers: $(VENV)/.installed

@@ -19,62 +19,76 @@ class Summary:
 
     Attributes:
         digest: SHA-256 of the accepted rows' file.
-        accepted, rejected: lines of each file.
+        rejected: lines of the rejected rows' file.
     """
 
     digest: str
-    accepted: int
     rejected: int
 
 
 def summarise(outputs: Outputs) -> Summary:
     """Reads both outputs once."""
-    digest, counts = hashlib.sha256(), []
-    for output in outputs:
-        counts.append(0)
-        for chunk in _chunks(output):
-            if output is outputs[0]:
-                digest.update(chunk)
-            counts[-1] += chunk.count(b"\n")
-    return Summary(digest.hexdigest(), *counts)
+    digest = hashlib.sha256()
+    for chunk in _chunks(outputs[0]):
+        digest.update(chunk)
+    return Summary(digest.hexdigest(), sum(chunk.count(b"\n") for chunk in _chunks(outputs[1])))
 
 
 def compare(reference: Summary, reference_outputs: Outputs, outputs: Outputs) -> str:
     """A sentence on how `outputs` differ from the reference's; "same bytes" where they do not.
 
-    Rejected rows are compared by their number: each contender has its own form for reasons.
+    Rejected rows are compared by their places in the input (`_row`), where a contender says them,
+    and by their number: each has its own form for reasons.
     """
+    if not _files(outputs[0]):
+        return "no output"
     found = summarise(outputs)
-    if found.digest == reference.digest:
-        text = "same bytes"
-    elif outputs[0].exists():
+    text = "same bytes"
+    if found.digest != reference.digest:
         text = _differences(reference_outputs[0], outputs[0])
-    else:
-        text = "other bytes, in parts"
     if found.rejected != reference.rejected:
-        text += f"; {found.rejected:,} rejected rows instead of {reference.rejected:,}"
+        return f"{text}; {found.rejected:,} rejected rows instead of {reference.rejected:,}"
+    places = _places(outputs[1])
+    if places and places != _places(reference_outputs[1]):
+        return f"{text}; other rows are rejected, or said to stand elsewhere"
     return text
 
 
 def _differences(reference: Path, output: Path) -> str:
-    """What differs between two files of JSON Lines, values first, text only where values agree."""
+    """What differs between two outputs in JSON Lines: values first, text only where values agree."""
     lines = other_values = 0
     example = ""
-    with reference.open("rb") as theirs, output.open("rb") as ours:
-        for expected, got in zip_longest(theirs, ours, fillvalue=b"null"):
-            lines += 1
-            if expected != got and (wanted := json.loads(expected)) != (had := json.loads(got)):
-                other_values += 1
-                example = example or f"{had} instead of {wanted}"
+    for expected, got in zip_longest(_lines(reference), _lines(output), fillvalue=b"null"):
+        lines += 1
+        if expected != got and (wanted := json.loads(expected)) != (had := json.loads(got)):
+            other_values += 1
+            example = example or f"{had} instead of {wanted}"
     if not other_values:
         return "same values, other text"
     return f"other values in {other_values:,} of {lines:,} lines, the first: {example}"
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
-    """The bytes of a file, or of its parts in their order; none where there is neither."""
-    files = [path] if path.exists() else sorted(path.parent.glob(f"{path.stem}_part_*"))
-    for name in files:
+def _places(rejected: Path) -> list[int]:
+    """Where each rejected row stands in the input; none where the contender does not say."""
+    rows = map(json.loads, _lines(rejected))
+    return [int(row["_row"]) for row in rows if "_row" in row]
+
+
+def _lines(output: Path) -> Iterator[bytes]:
+    for name in _files(output):
+        with name.open("rb") as file:
+            yield from file
+
+
+def _chunks(output: Path) -> Iterator[bytes]:
+    for name in _files(output):
         with name.open("rb") as file:
             while chunk := file.read(_CHUNK_BYTES):
                 yield chunk
+
+
+def _files(output: Path) -> list[Path]:
+    """The files of an output, in their order: one, its parts, or those of a folder, or none."""
+    if output.is_dir():
+        return sorted(output.iterdir())
+    return [output] if output.exists() else sorted(output.parent.glob(f"{output.stem}_part_*"))

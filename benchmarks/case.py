@@ -16,6 +16,7 @@ class Entry:
         contender: the file in `contenders/` that does the job.
         job: the function in that file.
         input: which of the contest's inputs it is given.
+        cpus: how many CPUs its processes may use; 0 means all there are.
         lacks: what the contender does not do that others do; empty where it does everything.
     """
 
@@ -23,6 +24,7 @@ class Entry:
     contender: str
     job: str
     input: str = "input.csv"
+    cpus: int = 1
     lacks: str = ""
 
 
@@ -58,15 +60,16 @@ class Contest:
         entries: who takes part; ratios are to the first.
         rows: how many rows the input has; 0 where rows mean nothing.
         inputs: how each input is made, by its file name.
-        reference: the label of the entry whose output the others are compared with.
-        verdict: lines to print below the table, from the results by label.
+        reference: whose output the others' are compared with; it need not take part.
+        verdict: lines to print below the table, from the results by label, of which some may be
+            missing.
     """
 
     title: str
     entries: tuple[Entry, ...]
     rows: int = 0
     inputs: Mapping[str, Callable[[Path], None]] = field(default_factory=dict)
-    reference: str | None = None
+    reference: Entry | None = None
     verdict: Callable[[Mapping[str, Result]], list[str]] | None = None
 
 

@@ -1,36 +1,54 @@
-"""Which Python runs a contender: this one, or one of the contender's own.
+"""Which Python runs a contender: this one, or that of an environment made for it.
 
-A contender with a list of pinned requirements beside it (`contenders/<name>.txt`) cannot share
-this environment; it gets one in `benchmarks/.envs/`.
+`environments.toml` says who needs another environment, and what is pinned there. Each is a folder
+in `benchmarks/.envs/`.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).parent
+# Files in contenders/ that contenders import; they run no jobs.
+_SHARED = ("functions", "models")
 _ENVIRONMENTS = HERE / ".envs"
 _STAMP = "installed.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class _Environment:
+    """An environment of `environments.toml`."""
+
+    folder: Path
+    requirements: tuple[str, ...]
+
+    @property
+    def python(self) -> Path:
+        return self.folder / "bin" / "python"
+
+    @property
+    def is_installed(self) -> bool:
+        stamp = self.folder / _STAMP
+        return stamp.exists() and stamp.read_text() == "\n".join(self.requirements)
 
 
 def contenders() -> list[str]:
     """The names of all contenders: the files in `contenders/` that run jobs."""
     files = (HERE / "contenders").glob("*.py")
-    return sorted(path.stem for path in files if path.stem != "models")
+    return sorted(path.stem for path in files if path.stem not in _SHARED)
 
 
 def python_of(contender: str) -> Path | None:
     """The Python that has the contender's libraries; None where it is yet to be installed."""
-    requirements = _requirements(contender)
-    if not requirements.exists():
+    environment = _environments().get(contender)
+    if environment is None:
         return Path(sys.executable)
-    folder = _folder(contender)
-    stamp = folder / _STAMP
-    if not stamp.exists() or stamp.read_bytes() != requirements.read_bytes():
-        return None
-    return folder / "bin" / "python"
+    return environment.python if environment.is_installed else None
 
 
 def install(contender: str) -> Path:
@@ -41,21 +59,21 @@ def install(contender: str) -> Path:
     """
     if (ready := python_of(contender)) is not None:
         return ready
-    folder, requirements = _folder(contender), _requirements(contender)
-    subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-    python = folder / "bin" / "python"
-    subprocess.run(
-        [str(python), "-m", "pip", "install", "-qq", "-r", str(requirements)],
-        check=True,
-        stdout=sys.stderr,
-    )
-    (folder / _STAMP).write_bytes(requirements.read_bytes())
-    return python
+    environment = _environments()[contender]
+    subprocess.run([sys.executable, "-m", "venv", "--clear", str(environment.folder)], check=True)
+    pip = [str(environment.python), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+    subprocess.run([*pip, *environment.requirements], check=True, stdout=sys.stderr)
+    (environment.folder / _STAMP).write_text("\n".join(environment.requirements))
+    return environment.python
 
 
-def _requirements(contender: str) -> Path:
-    return HERE / "contenders" / f"{contender}.txt"
-
-
-def _folder(contender: str) -> Path:
-    return _ENVIRONMENTS / contender.replace("_", "-")
+@cache
+def _environments() -> dict[str, _Environment]:
+    """The environment of each contender that does not share this one."""
+    with (HERE / "environments.toml").open("rb") as file:
+        tables = tomllib.load(file)
+    return {
+        contender: _Environment(_ENVIRONMENTS / name, tuple(table["requirements"]))
+        for name, table in tables.items()
+        for contender in table["contenders"]
+    }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -82,7 +84,7 @@ def _reference(contest: Contest, folder: Path, say: Callable[[str], None]) -> Su
     if contest.reference is None:
         return None
     say("making the reference output")
-    entry = next(entry for entry in contest.entries if entry.label == contest.reference)
+    entry = contest.reference
     _run_once(entry, install(entry.contender), folder, _Runs())
     for path, kept in zip(_outputs(folder), _outputs(folder, "kept"), strict=True):
         path.replace(kept)
@@ -97,13 +99,18 @@ def _remove(outputs: tuple[Path, Path]) -> None:
     """Removes both outputs, and their parts; what is not yet on disk then never is written."""
     for path in outputs:
         for part in path.parent.glob(f"{path.stem}*"):
-            part.unlink()
+            if part.is_dir():
+                shutil.rmtree(part)
+            else:
+                part.unlink()
 
 
 def _run_once(entry: Entry, python: Path, folder: Path, runs: _Runs) -> None:
     """Adds a run in a fresh process to `runs`."""
-    command = [str(python), "-P", str(HERE / "contender.py"), entry.contender, entry.job]
-    command += map(str, (folder / entry.input, *_outputs(folder)))
+    # An environment of its own is kept clean of PYTHONPATH: two packages are named zoopipe.
+    alone = "-P" if python == Path(sys.executable) else "-I"
+    command = [str(python), alone, str(HERE / "contender.py"), entry.contender, entry.job]
+    command += map(str, (entry.cpus, folder / entry.input, *_outputs(folder)))
     said = folder / "said.txt"
     with said.open("w+") as out, (folder / "complained.txt").open("w+") as complaints:
         started = time.perf_counter()
@@ -123,6 +130,6 @@ def _run_once(entry: Entry, python: Path, folder: Path, runs: _Runs) -> None:
         measured = json.loads(out.read().splitlines()[-1])
     runs.job_s.append(measured["job_s"])
     runs.process_s.append(seconds)
-    runs.peak_rss_kib.append(usage.ru_maxrss)
+    runs.peak_rss_kib.append(max(usage.ru_maxrss, measured["worker_rss_kib"]))
     runs.worker_rss_kib.append(measured["worker_rss_kib"])
     runs.versions = measured["versions"]

@@ -1,8 +1,9 @@
-"""The input of the cases: a CSV file of people, the same for the same arguments."""
+"""The input of most cases: a file of people, CSV or JSON Lines, the same for the same arguments."""
 
 from __future__ import annotations
 
 import csv
+import json
 import random
 import shutil
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ _COPY_BYTES = 1 << 20
 
 _FIRST = "Ana Bram Chloé Dmitri Elif Farid Greta Hiroshi Ingrid João Kwame Lena Mateo Nadia Olu"
 _LAST = "Alvarez Bauer Costa Dubois Eriksen Fischer García Haddad Ivanov Jansen Okafor O'Neill"
+_FIRST_NAMES, _LAST_NAMES = _FIRST.split(), _LAST.split()
 _HOSTS = ("example.com", "example.org", "mail.example.net")
 _FIRST_DAY = date(1940, 1, 1)
 _DAYS = 24_000
@@ -56,11 +58,36 @@ def people(rows: int, bad_share: float = 0.0, blocks: int = 1) -> partial[None]:
     return partial(write_people, rows=rows, bad_share=bad_share, blocks=blocks)
 
 
+def write_people_as_json(path: Path, rows: int, bad_share: float) -> None:
+    """Writes the same rows as JSON Lines: numbers and booleans as JSON has them, dates as text."""
+    with path.open("w", encoding="utf-8") as file:
+        for row in _people(rows, bad_share):
+            record = {name: _json_value(text) for name, text in zip(HEADER, row, strict=True)}
+            file.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
+def people_as_json(rows: int, bad_share: float = 0.0) -> partial[None]:
+    """A maker of such a file, to be called with its path."""
+    return partial(write_people_as_json, rows=rows, bad_share=bad_share)
+
+
+def first_and_last(rng: random.Random) -> tuple[str, str]:
+    """A person's names."""
+    return rng.choice(_FIRST_NAMES), rng.choice(_LAST_NAMES)
+
+
+def _json_value(text: str) -> object:
+    """The number or boolean that a cell's text says, else the text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
 def _people(rows: int, bad_share: float) -> Iterator[list[str]]:
     rng = random.Random(f"{SEED} {rows} {bad_share}")
-    firsts, lasts = _FIRST.split(), _LAST.split()
     for number in range(1, rows + 1):
-        first, last = rng.choice(firsts), rng.choice(lasts)
+        first, last = first_and_last(rng)
         row = [
             str(number),
             f"{first} {last}",

@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from benchmarks.case import Case, Contest, Entry, Result
 from benchmarks.environments import HERE
 from benchmarks.machine import describe
+from benchmarks.verdicts import time_ratio
 
 RESULTS = HERE / "results"
 _HEADINGS = ("contender", "job s", "x time", "rows/s", "process s", "peak MiB", "output")
@@ -63,6 +63,7 @@ def document(contest: Contest, results: Mapping[str, Result]) -> dict[str, Any]:
             {
                 "label": label,
                 **_ratio_and_speed(contest, result, first),
+                "cpus": entries[label].cpus or "all",
                 **asdict(result),
                 "lacks": entries[label].lacks,
             }
@@ -73,15 +74,9 @@ def document(contest: Contest, results: Mapping[str, Result]) -> dict[str, Any]:
 
 def _ratio_and_speed(contest: Contest, result: Result, first: Result) -> dict[str, float]:
     return {
-        "ratio_to_first": round(_ratio(result, first), 3),
+        "ratio_to_first": round(time_ratio(result, first), 3),
         "rows_per_s": round(contest.rows / result.job_s),
     }
-
-
-def _ratio(result: Result, first: Result) -> float:
-    """The median of the rounds' ratios: what slows the machine for a while slows both in a round."""
-    pairs = zip(result.job_s_all, first.job_s_all, strict=True)
-    return median(mine / others for mine, others in pairs)
 
 
 def _cells(contest: Contest, label: str, result: Result, first: Result) -> tuple[str, ...]:
@@ -89,7 +84,7 @@ def _cells(contest: Contest, label: str, result: Result, first: Result) -> tuple
     return (
         label,
         f"{result.job_s:.3f}",
-        f"{_ratio(result, first):.2f}",
+        f"{time_ratio(result, first):.2f}",
         speed,
         f"{result.process_s:.3f}",
         f"{result.peak_rss_mib:,.1f}",
@@ -104,7 +99,4 @@ def _notes(contest: Contest, results: Mapping[str, Result]) -> list[str]:
 
 
 def _verdict(contest: Contest, results: Mapping[str, Result]) -> list[str]:
-    """The contest's verdict; none where an entry that it looks at is not there."""
-    if contest.verdict is None or len(results) < len(contest.entries):
-        return []
-    return contest.verdict(results)
+    return [] if contest.verdict is None else contest.verdict(results)

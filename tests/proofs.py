@@ -11,6 +11,7 @@ from differential import check_plan
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from pydantic_core import to_json
 
+from zoopipe.validation.definitions import Definitions
 from zoopipe.validation.kernels import Kernel
 from zoopipe.validation.types import Unprovable, kernel_for
 
@@ -29,8 +30,10 @@ def kernel_of(annotation: Any, config: ConfigDict | None = None) -> Kernel:
         Unprovable: there is none.
     """
     core: Any = model_of(annotation, config).__pydantic_core_schema__
-    core = core.get("schema", core) if core["type"] == "definitions" else core
-    return kernel_for(core["schema"]["fields"]["value"]["schema"], core["config"])
+    definitions = Definitions(core.get("definitions", []))
+    core = definitions.top(core["schema"]) if core["type"] == "definitions" else core
+    value = definitions.resolved(core["schema"]["fields"]["value"]["schema"])
+    return kernel_for(value, core["config"])
 
 
 def proved(kernel: Kernel, cells: Cells) -> list[tuple[str | None, str | None]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
@@ -49,16 +50,45 @@ def text_array(values: Sequence[str | None]) -> pa.StringArray:
     Raises:
         UnicodeEncodeError: a value holds a lone surrogate, which UTF-8 cannot.
     """
-    encoded = [b"" if value is None else value.encode() for value in values]
-    offsets = array("i", accumulate(map(len, encoded), initial=0))
-    validity = _validity([value is not None for value in values])
-    buffers = [validity, pa.py_buffer(offsets.tobytes()), pa.py_buffer(b"".join(encoded))]
-    return pa.Array.from_buffers(pa.string(), len(encoded), buffers)
+    try:
+        joined = "".join(values)  # type: ignore[arg-type]
+    except TypeError:
+        encoded = [b"" if value is None else value.encode() for value in values]
+        return utf8_array(encoded, _validity([value is not None for value in values]))
+    if joined.isascii():
+        # As many bytes as characters: one text is encoded in place of many.
+        return _text_array(map(len, values), joined.encode(), None)  # type: ignore[arg-type]
+    return utf8_array(list(map(str.encode, values)))  # type: ignore[arg-type]
+
+
+def utf8_array(values: Sequence[bytes], validity: pa.Buffer | None = None) -> pa.StringArray:
+    """A string array of `values`, which are UTF-8; `validity` is a bitmap of those that are not null."""
+    return _text_array(map(len, values), b"".join(values), validity)
+
+
+def _text_array(lengths: Iterable[int], data: bytes, validity: pa.Buffer | None) -> pa.StringArray:
+    offsets = array("i", list(accumulate(lengths, initial=0)))
+    buffers = [validity, pa.py_buffer(offsets.tobytes()), pa.py_buffer(data)]
+    return pa.Array.from_buffers(pa.string(), len(offsets) - 1, buffers)
 
 
 def text_scalar(value: str) -> pa.StringScalar:
     """`value` as an Arrow scalar."""
     return text_array([value])[0]
+
+
+def text_of(data: bytes) -> pa.StringArray:
+    """A string array of one value, the text that `data` is, uncopied.
+
+    Raises:
+        pa.ArrowInvalid: `data` is not UTF-8.
+    """
+    bounds = array("i", (0, len(data)))
+    text = pa.Array.from_buffers(
+        pa.string(), 1, [None, pa.py_buffer(bounds.tobytes()), pa.py_buffer(data)]
+    )
+    text.validate(full=True)
+    return text
 
 
 def text_bytes(lines: pa.StringArray) -> memoryview:
@@ -67,6 +97,15 @@ def text_bytes(lines: pa.StringArray) -> memoryview:
     bounds = memoryview(offsets).cast("i")
     start, end = bounds[lines.offset], bounds[lines.offset + len(lines)]
     return memoryview(data)[start:end] if data is not None else memoryview(b"")
+
+
+def least_byte(text: pa.StringArray) -> int:
+    """The smallest byte in a string array's values; 255 where there is none."""
+    data = text_bytes(text)
+    if not len(data):
+        return 255
+    octets = pa.Array.from_buffers(pa.uint8(), len(data), [None, pa.py_buffer(data)])
+    return int(pc.min_max(octets)["min"].as_py())
 
 
 def int64_array(values: Sequence[int | None]) -> pa.Int64Array:
@@ -136,6 +175,24 @@ def positions_of(mask: pa.BooleanArray) -> list[int]:
     return positions
 
 
+class LazyPositions(Sequence[int]):
+    """Positions that are made a list when first looked at."""
+
+    def __init__(self, positions: pa.Array) -> None:
+        self._array = positions
+
+    @cached_property
+    def _positions(self) -> list[int]:
+        positions: list[int] = self._array.to_pylist()
+        return positions
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._positions[at]
+
+
 def byte_slice(texts: pa.StringArray, start: int, stop: int = _LONGEST) -> pa.StringArray:
     """A slice of each text, counted in bytes, for a seventh of what characters cost.
 
@@ -144,10 +201,47 @@ def byte_slice(texts: pa.StringArray, start: int, stop: int = _LONGEST) -> pa.St
     return pc.binary_slice(texts.view(pa.binary()), start=start, stop=stop).view(pa.string())
 
 
+def only_where(values: pa.Array, mask: pa.BooleanArray) -> pa.Array:
+    """`values` where `mask` is true, elsewhere null."""
+    if mask.true_count == len(mask):
+        return values
+    return pc.if_else(mask, values, pa.nulls(len(values), values.type))
+
+
+def within(values: pa.Array, least: int, most: int) -> pa.Array:
+    """The integers from `least` to `most`, which their type holds; null in place of all others."""
+    found = pc.min_max(values).as_py()
+    if found["min"] is None or (found["min"] >= least and found["max"] <= most):
+        return values
+    bounds = int64_array([least, most]).cast(values.type)
+    enough = pc.greater_equal(values, bounds[0])
+    return only_where(values, pc.and_(enough, pc.less_equal(values, bounds[1])))
+
+
+def list_offsets(lists: pa.ListArray) -> pa.Int32Array:
+    """Where each list begins, and the last one ends, in `lists.flatten()`."""
+    lengths = pc.list_value_length(lists).cast(pa.int32())
+    ends = pc.cumulative_sum(pc.fill_null(lengths, _NO_LENGTH) if lengths.null_count else lengths)
+    return pa.concat_arrays([_FIRST_OFFSET, ends])
+
+
+def with_elements(lists: pa.ListArray, elements: pa.Array) -> pa.ListArray:
+    """Lists of the same lengths, and null where `lists` are, with other elements.
+
+    Args:
+        lists: lists or large lists.
+        elements: an element for each of `lists.flatten()`.
+    """
+    mask = lists.is_null() if lists.null_count else None
+    return pa.ListArray.from_arrays(list_offsets(lists), elements, mask=mask)
+
+
 def no_nulls(mask: pa.BooleanArray) -> pa.BooleanArray:
     """`mask` with its nulls false."""
     return pc.fill_null(mask, FALSE) if mask.null_count else mask
 
 
 FALSE: pa.BooleanScalar = mask_of(1, ())[0]
+_FIRST_OFFSET = int64_array([0]).cast(pa.int32())
+_NO_LENGTH = _FIRST_OFFSET[0]
 EMPTY: pa.StringScalar = text_scalar("")

@@ -1,8 +1,29 @@
 """The cases, in the order in which they run."""
 
 from benchmarks.case import Case
-from benchmarks.cases import memory, start_up, validated_copy, workers
+from benchmarks.cases import (
+    copy,
+    heavy_hook,
+    json_lines,
+    memory,
+    one_field_validator,
+    rich_model,
+    scale,
+    start_up,
+    validated_copy,
+    workers,
+)
 
-CASES: dict[str, Case] = {
-    case.name: case for case in (validated_copy.CASE, workers.CASE, memory.CASE, start_up.CASE)
-}
+_MODULES = (
+    copy,
+    validated_copy,
+    rich_model,
+    one_field_validator,
+    heavy_hook,
+    json_lines,
+    workers,
+    scale,
+    memory,
+    start_up,
+)
+CASES: dict[str, Case] = {module.CASE.name: module.CASE for module in _MODULES}

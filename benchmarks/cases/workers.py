@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from benchmarks.case import Case, Contest, Entry
 from benchmarks.people import people
+from benchmarks.verdicts import Target, targets
+
+_ONE = Entry("1 worker", "zoopipe_workers", "one", cpus=0)
+WANTED_TIMES = 1.75
 
 
 def contests(rows: int) -> list[Contest]:
@@ -12,13 +16,14 @@ def contests(rows: int) -> list[Contest]:
         Contest(
             title=f"{rows:,} rows, 1% bad, PipeManager.parallelize_pipe",
             entries=(
-                Entry("1 worker", "zoopipe_workers", "one"),
-                Entry("2 workers", "zoopipe_workers", "two"),
-                Entry("2 workers, a file each", "zoopipe_workers", "two_unmerged"),
+                _ONE,
+                Entry("2 workers", "zoopipe_workers", "two", cpus=0),
+                Entry("2 workers, a file each", "zoopipe_workers", "two_unmerged", cpus=0),
             ),
             rows=rows,
             inputs={"input.csv": people(rows, 0.01)},
-            reference="1 worker",
+            reference=_ONE,
+            verdict=targets(Target(WANTED_TIMES, ("1 worker",), label="2 workers")),
         )
     ]
 

@@ -23,9 +23,28 @@ def import_names(source: Path, output: Path, errors: Path) -> None:
 
 def run_once(source: Path, output: Path, errors: Path) -> None:
     """Imports, a model, and a run."""
-    from contenders.zoopipe_pipe import validated_copy
+    from datetime import date
 
-    validated_copy(source, output, errors)
+    from pydantic import BaseModel
+
+    from zoopipe import CSVInputAdapter, JSONOutputAdapter, Pipe
+
+    class Person(BaseModel):
+        id: int
+        name: str
+        email: str
+        age: int
+        score: float
+        active: bool
+        born: date
+
+    pipe = Pipe(
+        input_adapter=CSVInputAdapter(source),
+        output_adapter=JSONOutputAdapter(output),
+        error_output_adapter=JSONOutputAdapter(errors),
+        schema_model=Person,
+    )
+    pipe.run()
 
 
 def import_libraries(source: Path, output: Path, errors: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from zoopipe import arrays
@@ -42,6 +42,23 @@ def test_text_array_is_refused_when_a_value_is_no_unicode() -> None:
         arrays.text_array(["\ud800"])
 
 
+@QUICK
+@given(st.text(st.characters(codec="utf-8")), st.binary(max_size=4))
+@example("", b"\xed\xa0\x80")
+@example("a", b"\xc0\x80")
+@example("a", b"\xf4\x90\x80\x80")
+@example("\0\U0010ffff", b"\xef\xbf\xbf")
+def test_bytes_are_a_text_when_they_decode(text: str, tail: bytes) -> None:
+    data = text.encode() + tail
+    try:
+        expected = [data.decode()]
+    except UnicodeDecodeError:
+        with pytest.raises(pa.ArrowInvalid):
+            arrays.text_of(data)
+    else:
+        assert arrays.text_of(data).to_pylist() == expected
+
+
 @pytest.mark.parametrize(("start", "stop"), [(0, 4), (1, 3), (3, 4), (2, 2), (4, 4)])
 def test_text_bytes_are_those_of_the_rows_when_an_array_is_a_slice(start: int, stop: int) -> None:
     values = ["é", "", "abc", "\n"]
@@ -56,3 +73,11 @@ def test_repeated_values_are_as_many_when_a_length_is_given(length: int) -> None
     assert arrays.zeros(length).to_pylist() == [0] * length
     assert arrays.text_scalar("x").as_py() == "x"
     assert arrays.int64_scalar(-5).as_py() == -5
+
+
+@QUICK
+@given(st.lists(st.text(st.characters(codec="utf-8"))))
+def test_utf8_array_is_that_of_pyarrow_when_values_are_any(values: list[str]) -> None:
+    array = arrays.utf8_array([value.encode() for value in values])
+    array.validate(full=True)
+    assert array.equals(pa.array(values, pa.string()))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import date, datetime
+import math
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -22,11 +23,14 @@ from zoopipe.columns import (
     float_text,
     from_rows,
     from_values,
+    holds_values,
     is_record_batch,
     json_cells,
     record_batch,
     rows_of,
     typed,
+    updated,
+    value_cells,
 )
 
 QUICK = settings(max_examples=150, deadline=None, derandomize=True)
@@ -122,15 +126,85 @@ def test_cells_are_decoded_when_a_column_holds_json(
         pa.array([[1, None], None]),
         pa.array([{"a": "x"}]),
         pa.array([None, None], pa.null()),
-        pa.array([0.5, None], pa.float32()),
+        pa.array([0.5, 0.1, None], pa.float32()),
+        pa.array(["a", "b"], pa.large_string()).dictionary_encode(),
+        pa.array([0, None, 1], pa.timestamp("s")),
+        pa.array([0, None, 1500], pa.timestamp("ms")),
+        pa.array([0, None, 1_000_000], pa.timestamp("us")),
+        pa.array([1, None, 500_000, -1], pa.timestamp("us")),
+        pa.array([1_000_000, None, 1], pa.timestamp("us", "UTC")),
+        pa.array([None], pa.timestamp("us", "+00:00")),
+        pa.array([0, None], pa.timestamp("us", "Europe/Paris")),
+        pa.array([0, None, 86_399], pa.time32("s")),
+        pa.array([1, None, 1000], pa.time32("ms")),
+        pa.array([1_000_000, None, 1, 86_399_999_999], pa.time64("us")),
+        pa.array([Decimal("0E-10"), None, Decimal("-1.5"), Decimal(9)], pa.decimal128(12, 10)),
+        pa.array([Decimal("1E+2")], pa.decimal128(3, -2)),
+        pa.array([["é\n", None], [], None], pa.large_list(pa.large_string())),
+        pa.array([[[1.5, math.nan]], [None, []]]),
+        pa.array([[None], []], pa.list_(pa.null())),
+        pa.array([[1, 2], None], pa.list_(pa.int8(), 2)),
+        pa.array([{'a"b': [1], "c": date(2020, 1, 2)}, {'a"b': None}, None]),
+        pa.array([[{"a": "x", "b": {"c": None}}], None]),
+        pa.array([{}, None], pa.struct([])),
+        pa.array([[("a", 1)], None], pa.map_(pa.string(), pa.int8())),
     ],
     ids=lambda column: str(column.type),
 )
 def test_json_is_that_of_pydantic_when_a_column_has_an_arrow_type(column: pa.Array) -> None:
+    for start in range(len(column) + 1):
+        compare_json(column.slice(start))
+        compare_json(column.slice(0, start))
+
+
+def compare_json(column: pa.Array) -> None:
     text, needs_quotes = json_cells(column, pa.field("v", column.type))
     quote = '"' if needs_quotes else ""
-    expected = [to_json(value).decode() for value in column.to_pylist()]
+    expected = [to_json(value, inf_nan_mode="null").decode() for value in column.to_pylist()]
     assert [f"{quote}{cell}{quote}" for cell in text.to_pylist()] == expected
+
+
+@QUICK
+@given(st.lists(st.none() | st.datetimes()), st.sampled_from([None, "UTC"]))
+@example([datetime.min, datetime.max, datetime(999, 1, 1)], "UTC")
+@example([datetime(1969, 12, 31, 23, 59, 59, 999_999), datetime(1970, 1, 1)], None)
+def test_times_are_written_as_pydantic_does_when_they_are_a_column(
+    values: list[datetime | None], zone: str | None
+) -> None:
+    compare_json(pa.array(values, pa.timestamp("us", zone)))
+
+
+@QUICK
+@given(st.integers(0, 38), st.lists(st.integers(-(10**38) + 1, 10**38 - 1)))
+def test_decimals_are_written_as_pydantic_does_when_they_are_a_column(
+    scale: int, digits: list[int]
+) -> None:
+    values = [Decimal((number < 0, tuple(map(int, str(abs(number)))), -scale)) for number in digits]
+    compare_json(pa.array([None, *values], pa.decimal128(38, scale)))
+
+
+NESTED = st.recursive(
+    st.none() | st.floats() | st.text(st.characters(exclude_categories=["Cs"]), max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.fixed_dictionaries({"a": inner, 'b"': inner}),
+)
+
+
+@QUICK
+@given(st.lists(NESTED, min_size=1, max_size=4))
+def test_nested_values_are_written_as_pydantic_does_when_they_are_a_column(
+    values: list[Any],
+) -> None:
+    try:
+        column = pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return  # Values of many types.
+    compare_json(column)
+
+
+def test_cells_spell_numbers_that_are_not_finite_when_they_are_nested() -> None:
+    column = pa.array([[{"a": math.inf}], [{"a": math.nan}], None])
+    found = cells(column, pa.field("v", column.type)).to_pylist()
+    assert found == ['[{"a":Infinity}]', '[{"a":NaN}]', None]
 
 
 @pytest.mark.parametrize(
@@ -167,3 +241,59 @@ def test_column_is_json_when_its_values_are_of_many_types() -> None:
     assert encoding_of(field) == "json"
     _, field = from_values("v", [1, None])
     assert (encoding_of(field), field.type) == ("plain", pa.int64())
+
+
+VALUES = (
+    st.none()
+    | st.text(st.characters(codec="utf-8"))
+    | st.integers()
+    | st.floats()
+    | st.booleans()
+    | st.dates()
+    | st.datetimes()
+    | st.decimals(allow_nan=False)
+)
+CHANGES = st.lists(
+    st.fixed_dictionaries({}, optional={"a": st.integers(), "b": VALUES, "new": VALUES}),
+    min_size=3,
+    max_size=3,
+)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(CHANGES | st.tuples(*[st.fixed_dictionaries({"b": VALUES, "new": VALUES})] * 3).map(list))
+def test_updated_batch_has_the_rows_of_dicts_when_it_is_one(changes: list[dict[str, Any]]) -> None:
+    before = [{"a": "1", "b": 1.5, "c": date(1, 1, 1)}, {"a": "é", "b": None, "c": None}]
+    before.append({"a": None, "b": 0.0, "c": date.max})
+    batch = from_rows(before)
+    after = updated(batch, changes)
+    if after is None:
+        return
+    assert holds_values(after)
+    expected = [{**row, **change} for row, change in zip(before, changes, strict=True)]
+    found = rows_of(after)
+    # The repr tells 1 from True, 0.0 from -0.0, and holds the order of the keys.
+    assert list(map(repr, found)) == list(map(repr, expected))
+    assert list(map(repr, rows_of(batch))) == list(map(repr, before))
+
+
+@pytest.mark.parametrize(
+    "value", [Decimal(1), 2**63, b"a", [1], "\ud800", datetime(2024, 1, 1, tzinfo=UTC)]
+)
+def test_batch_is_not_updated_when_a_value_has_no_type_of_arrows(value: Any) -> None:
+    assert updated(from_rows([{"a": 1}]), [{"a": value}]) is None
+
+
+def test_batch_is_updated_in_place_and_at_the_end_when_changes_are_alike() -> None:
+    after = updated(from_rows([{"a": 1, "b": 2}]), [{"c": "x", "a": True}])
+    assert after is not None and list(rows_of(after)[0].items()) == [
+        ("a", True),
+        ("b", 2),
+        ("c", "x"),
+    ]
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.lists(VALUES, max_size=3) | st.lists(st.floats(), max_size=3))
+def test_cells_are_those_of_each_value_when_a_column_is_written(values: list[Any]) -> None:
+    assert value_cells(values).to_pylist() == list(map(cell_text, values))

@@ -169,8 +169,14 @@ class Encoded:
 class PartWriter(Protocol):
     """One attempt's part of an output."""
 
-    def encode(self, batch: pa.RecordBatch) -> Encoded:
-        """Turns a batch into bytes; pure, called from any thread, in any order."""
+    def encode(self, batch: pa.RecordBatch, selection: pa.BooleanArray | None = None) -> Encoded:
+        """Turns a batch into bytes; pure, called from any thread, in any order.
+
+        Args:
+            batch: the rows.
+            selection: which of them are to be written; None for all. Positions of rows that are
+                refused count among these.
+        """
 
     def write(self, encoded: Encoded) -> None:
         """Appends; called from one thread, in order."""

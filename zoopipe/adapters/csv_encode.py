@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 
 from zoopipe.adapters.base import Encoded
 from zoopipe.adapters.csv_records import Dialect
-from zoopipe.arrays import EMPTY, int64_array, text_array, text_bytes, text_scalar
-from zoopipe.columns import cell_text, cells, concat, is_record_batch, rows_of
+from zoopipe.arrays import EMPTY, int64_array, text_bytes, text_scalar
+from zoopipe.columns import cells, concat, is_record_batch, rows_of, value_cells
 from zoopipe.reasons import Reason
 
 _NEWLINE = text_scalar("\n")
@@ -27,8 +27,11 @@ class CSVEncoder:
         self._quote_scalar = text_scalar(dialect.quotechar)
         special = "".join(f"\\x{{{ord(char):x}}}" for char in dialect.delimiter + dialect.quotechar)
         self._needs_quotes = f"[{special}\\r\\n]"
+        self._odd = [char.encode() for char in (dialect.delimiter, dialect.quotechar, "\r", "\n")]
 
-    def __call__(self, batch: pa.RecordBatch) -> Encoded:
+    def __call__(self, batch: pa.RecordBatch, selection: pa.BooleanArray | None = None) -> Encoded:
+        if selection is not None:
+            batch = batch.filter(selection)
         if is_record_batch(batch.schema):
             batch, refused = self._spread(batch)
         elif refused := self._unknown_columns(batch):
@@ -60,6 +63,9 @@ class CSVEncoder:
     def _quoted(self, column: pa.StringArray) -> pa.StringArray:
         if column.null_count:
             column = pc.fill_null(column, EMPTY)
+        data = bytes(text_bytes(column))
+        if not any(odd in data for odd in self._odd):
+            return column
         needs = pc.match_substring_regex(column, pattern=self._needs_quotes)
         if not needs.true_count:
             return column
@@ -92,7 +98,7 @@ class CSVEncoder:
             else:
                 kept.append(position)
         columns: dict[str, Any] = {
-            name: text_array([cell_text(rows[position].get(name)) for position in kept])
+            name: value_cells([rows[position].get(name) for position in kept])
             for name in self._names
             if name not in beside
         }

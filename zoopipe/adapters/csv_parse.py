@@ -8,7 +8,13 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from zoopipe.adapters.base import Block, Unparsed
-from zoopipe.adapters.csv_records import Dialect, line_offsets, plain_cut, read_records
+from zoopipe.adapters.csv_records import (
+    Dialect,
+    line_offsets,
+    plain_cut,
+    read_records,
+    summed_offsets,
+)
 from zoopipe.arrays import text_array
 from zoopipe.reasons import Reason
 from zoopipe.storage.files import bom_length, encodes
@@ -51,7 +57,7 @@ class Parser:
         batch = self._by_columns(plain)
         if batch is None:
             return self._by_reader(plain, None, at_end=True)
-        return self._block(batch, batch.num_rows, cut, self._plain_offsets(plain, batch.num_rows))
+        return self._block(batch, batch.num_rows, cut, self._plain_offsets(plain, batch))
 
     def nothing(self, path: str, position: int) -> Block:
         """A block of no records."""
@@ -139,11 +145,13 @@ class Parser:
         ]
         return pa.RecordBatch.from_arrays(columns, schema=self._schema)
 
-    def _plain_offsets(self, data: bytes, records: int) -> Callable[[], Sequence[int]]:
+    def _plain_offsets(self, data: bytes, batch: pa.RecordBatch) -> Callable[[], Sequence[int]]:
         def offsets() -> Sequence[int]:
             if self._dialect.quote in data:
                 return read_records(data, self._dialect, None, at_end=True).offsets
-            return line_offsets(data, records)
+            if self._dialect.is_utf8 and (found := summed_offsets(data, batch)) is not None:
+                return found
+            return line_offsets(data, batch.num_rows)
 
         return offsets
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from zoopipe.adapters.base import (
     Block,
-    Encoded,
     FileRange,
     InputAdapter,
     InputPlan,
@@ -21,10 +21,11 @@ from zoopipe.adapters.base import (
     Unparsed,
 )
 from zoopipe.adapters.cutting import cut_files
+from zoopipe.adapters.json_encode import JSONEncoder
 from zoopipe.adapters.options import check_counts
 from zoopipe.adapters.text import Encoder, Framing, TextOutputAdapter
-from zoopipe.arrays import text_array, text_bytes, text_scalar
-from zoopipe.columns import concat, is_record_batch, json_cells, record_batch
+from zoopipe.arrays import EMPTY, text_array, text_of
+from zoopipe.columns import record_batch
 from zoopipe.errors import DeclarationError, InputError
 from zoopipe.reasons import Reason
 from zoopipe.storage.files import (
@@ -162,7 +163,7 @@ def _line_blocks(source: ByteSource, part: FileRange) -> Iterator[Block]:
         yield block
         position, data = position + cut, data[cut:]
     if position == start:
-        yield _block([], [], position, position)
+        yield _lines_block(b"", position)
 
 
 def _next_line(source: ByteSource, offset: int) -> int:
@@ -178,14 +179,46 @@ def _next_line(source: ByteSource, offset: int) -> int:
 
 
 def _lines_block(data: bytes, position: int) -> Block:
-    records, offsets, offset = [], [], 0
+    try:
+        records = _records_of(data)
+    except pa.ArrowInvalid:
+        lines = [record for line in data.split(b"\n") if (record := line.strip(_BLANK))]
+        return _block(lines, lambda: _line_offsets(data), position, position + len(data))
+    return Block(
+        batch=record_batch(records),
+        source="",
+        records=len(records),
+        row_records=None,
+        unparsed=[],
+        offsets=lambda: _line_offsets(data),
+        start=position,
+        end=position + len(data),
+        bytes_read=0,
+    )
+
+
+def _records_of(data: bytes) -> pa.StringArray:
+    """The lines that are not blank, without the blanks around them.
+
+    Raises:
+        pa.ArrowInvalid: `data` is not UTF-8.
+    """
+    lines = pc.split_pattern(text_of(data), pattern="\n").values
+    records = pc.ascii_trim(lines, characters=_BLANK.decode())
+    if data.endswith(b"\n"):
+        records = records.slice(0, len(records) - 1)
+    present = pc.not_equal(records, EMPTY)
+    return records if present.true_count == len(records) else records.filter(present)
+
+
+def _line_offsets(data: bytes) -> list[int]:
+    """Where each line that is not blank begins."""
+    offsets, offset = [], 0
     for line in data.split(b"\n"):
-        record = line.strip(_BLANK)
-        if record:
-            records.append(record)
+        if line.strip(_BLANK):
             offsets.append(offset)
         offset += len(line) + 1
-    return _block(records, offsets, position, position + len(data))
+    return offsets
 
 
 _SPACE = re.compile(rb"[ \t\r\n]*")
@@ -221,7 +254,7 @@ def _array_blocks(source: ByteSource, start: int) -> Iterator[Block]:
                 closed = True
                 break
         if records or closed:
-            block = _block(records, offsets, base, base + position)
+            block = _block(records, offsets.copy, base, base + position)
             block.bytes_read, consumed = source.consumed - consumed, source.consumed
             yield block
             base, data = base + position, data[position:]
@@ -262,7 +295,9 @@ def _element_end(data: bytes, begin: int) -> int | None:
     return None
 
 
-def _block(records: list[bytes], offsets: list[int], start: int, end: int) -> Block:
+def _block(
+    records: list[bytes], offsets: Callable[[], Sequence[int]], start: int, end: int
+) -> Block:
     texts: list[str] = []
     row_records: list[int] = []
     unparsed: list[Unparsed] = []
@@ -283,7 +318,7 @@ def _block(records: list[bytes], offsets: list[int], start: int, end: int) -> Bl
         records=len(records),
         row_records=row_records if unparsed else None,
         unparsed=unparsed,
-        offsets=lambda: offsets,
+        offsets=offsets,
         start=start,
         end=end,
         bytes_read=0,
@@ -327,62 +362,5 @@ class JSONOutputAdapter(TextOutputAdapter):
 
     def encoder(self, columns: tuple[str, ...] | None) -> Encoder:
         if self._format == "jsonl":
-            return _JSONEncoder("\n")
-        return _JSONEncoder(",\n", self._indent)
-
-
-class _JSONEncoder:
-    """RecordBatches to JSON objects, each followed by `between`, save the last of an array's batch."""
-
-    def __init__(self, between: str, indent: int | None = None) -> None:
-        self._between = between
-        self._indent = indent
-
-    def __call__(self, batch: pa.RecordBatch) -> Encoded:
-        if not batch.num_rows:
-            return Encoded((), 0)
-        rows = self._objects(batch)
-        if self._indent is not None:
-            rows = text_array([self._indented(row) for row in rows.to_pylist()])
-        data = text_bytes(concat(rows, text_scalar(self._between)))
-        if self._between != "\n":
-            data = data[: -len(self._between)]
-        return Encoded([data], batch.num_rows)
-
-    def _indented(self, row: str) -> str:
-        return json.dumps(json.loads(row), ensure_ascii=False, indent=self._indent)
-
-    def _objects(self, batch: pa.RecordBatch) -> pa.StringArray:
-        if not is_record_batch(batch.schema):
-            return _joined(batch.columns, batch.schema)
-        records = batch.column(0)
-        if batch.num_columns == 1:
-            return records
-        rest = _joined(batch.columns[1:], pa.schema(list(batch.schema)[1:]))
-        merged = [
-            _with_members(record, tail)
-            for record, tail in zip(records.to_pylist(), rest.to_pylist(), strict=True)
-        ]
-        return text_array(merged)
-
-
-def _with_members(record: str | None, members: str) -> str:
-    """An object with the members of another after its own, on one line."""
-    if record is None or not record[1:-1].strip():
-        return members
-    # Newlines of valid JSON stand between tokens, never inside of a string.
-    line = record.replace("\n", " ").replace("\r", " ")
-    return f"{line[:-1]},{members[1:]}"
-
-
-def _joined(columns: Sequence[Any], schema: pa.Schema) -> pa.StringArray:
-    """Columns as objects: literals and cells side by side, joined in one pass."""
-    pieces: list[Any] = []
-    literal = "{"
-    for column, field in zip(columns, schema, strict=True):
-        literal += json.dumps(field.name, ensure_ascii=False) + ":"
-        text, quotes = json_cells(column, field)
-        pieces += [text_scalar(literal + '"' if quotes else literal), text]
-        literal = '",' if quotes else ","
-    closing = literal.rstrip(",") + "}" if pieces else "{}"
-    return concat(*pieces, text_scalar(closing))
+            return JSONEncoder("\n")
+        return JSONEncoder(",\n", self._indent)

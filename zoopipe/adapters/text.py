@@ -31,7 +31,9 @@ class Framing:
 class Encoder(Protocol):
     """Turns a batch into bytes, the rows joined by the framing's `between`."""
 
-    def __call__(self, batch: pa.RecordBatch) -> Encoded: ...
+    def __call__(
+        self, batch: pa.RecordBatch, selection: pa.BooleanArray | None = None
+    ) -> Encoded: ...
 
 
 class TextOutputAdapter(OutputAdapter):

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from pydantic_core import PydanticSerializationError
+from pydantic_core import PydanticSerializationError, to_json
 
 from zoopipe.adapters.base import Block, Encoded, PartWriter
-from zoopipe.arrays import text_array
-from zoopipe.columns import NonFinite, json_text, record_batch
+from zoopipe.arrays import utf8_array
+from zoopipe.columns import NonFinite, from_columns, record_batch
 from zoopipe.errors import HookError
 from zoopipe.hooks import (
     AnyHook,
@@ -26,6 +26,7 @@ from zoopipe.hooks import (
     hook_name,
 )
 from zoopipe.reasons import Reason
+from zoopipe.rows import columns_of
 from zoopipe.stages.flow import Flow
 from zoopipe.stages.rejects import RejectedRow, first_rejects, reject_batch, summarize
 from zoopipe.stages.transform import Transform, make_entries
@@ -70,10 +71,12 @@ class Chain:
     def __init__(self, pipe: Pipe, writer: PartWriter) -> None:
         batch_rows = pipe.executor.get_batch_size()
         self._nonfinite: NonFinite = pipe.output_adapter.nonfinite
+        self._takes_columns = pipe.output_adapter.needs_columns
         model = pipe.schema_model
         self._plan = None if model is None else compile_plan(model, self._nonfinite)
         self._before = Transform(pipe.pre_validation_hooks, "raw_data", batch_rows)
         self._after = Transform(pipe.post_validation_hooks, "validated_data", batch_rows)
+        self._hooked_after = bool(pipe.post_validation_hooks)
         self._rows_after = any(
             not isinstance(hook, ColumnHook) for hook in pipe.post_validation_hooks
         )
@@ -81,6 +84,9 @@ class Chain:
         self._makes_rows = whole_rows or not pipe.is_columnar
         self._wants_entries = pipe.has_entries
         self._wants_rejects = pipe.error_output_adapter is not None
+        # Records of JSON that go straight to validation are parsed there, where they need it.
+        self._plan_reads = self._plan is not None and not pipe.pre_validation_hooks
+        self._plan_reads = self._plan_reads and not (self._wants_entries or self._rows_after)
         self._writer = writer
         # A hook that is given twice still is one hook: it is set up and torn down once.
         unique = {id(hook): hook for hook in pipe.hooks}.values()
@@ -136,7 +142,9 @@ class Chain:
             return self._process(block, shard_record, input_record)
 
     def _process(self, block: Block, shard_record: int, input_record: int) -> Outcome:
-        flow = Flow.of(block, objects_only=self._plan is None)
+        flow = Flow(block, block.batch)
+        if not self._plan_reads:
+            flow = Flow.of(block, objects_only=self._plan is None)
         if self._wants_entries:
             make_entries(flow, input_record)
         self._before(flow, self._store)
@@ -178,7 +186,9 @@ class Chain:
         elif flow.batch is not None:
             accepted = self._plan.columns(flow.batch)
         else:
-            accepted = self._plan.whole_rows(flow.rows())
+            accepted = self._plan.whole.lines(flow.rows())
+        for position, reasons in accepted.unparsed:
+            flow.refuse(position, "parse", reasons)
         for position, reasons in accepted.refused:
             flow.refuse(position, "validate", reasons)
         kept = accepted.kept
@@ -186,7 +196,10 @@ class Chain:
         for position, instance in enumerate(accepted.instances):
             flow.instances[flow.origin_of(position)] = instance
         flow.deferred += accepted.deferred
-        flow.batch = accepted.batch
+        if self._hooked_after:
+            flow.batch = accepted.batch
+        else:
+            flow.batch, flow.selection = accepted.checked, accepted.selection
         flow.values = accepted.values if as_rows else None
         if flow.entries is not None:
             if kept is not None:
@@ -198,34 +211,52 @@ class Chain:
         """The bytes of the rows; rows that the output cannot hold are refused."""
         batch = flow.batch
         if batch is None:
-            batch = self._serialized(flow)
-        encoded = self._writer.encode(batch)
+            batch = self._as_columns(flow) or self._serialized(flow)
+        encoded = self._writer.encode(batch, flow.selection)
         for position, reason in encoded.refused:
             flow.refuse(position, "write", [reason])
         return encoded
 
+    def _as_columns(self, flow: Flow) -> pa.RecordBatch | None:
+        """Rows of Python values as columns, for an output of columns; None where they are not alike,
+        or where one of them cannot be written."""
+        if not self._takes_columns or flow.instances:
+            return None
+        with contextlib.suppress(Exception):
+            columns = columns_of(flow.rows())
+            return from_columns(columns, self._nonfinite) if columns else None
+        return None
+
     def _serialized(self, flow: Flow) -> pa.RecordBatch:
         """Rows of Python values as JSON text."""
-        texts: list[str] = []
-        kept: list[int] = []
+        if not flow.instances:
+            # Where a row cannot be written, all are written again, to find and refuse it.
+            with contextlib.suppress(Exception):
+                nonfinite = self._nonfinite
+                rows = flow.rows()
+                return record_batch(
+                    utf8_array([to_json(row, inf_nan_mode=nonfinite) for row in rows])
+                )
+        texts: list[bytes] = []
+        refused: list[int] = []
         for position, row in enumerate(flow.rows()):
             try:
                 texts.append(self._row_text(flow, position, row))
             except Exception as error:
                 # A serializer of the model may raise anything.
                 flow.refuse(position, "write", [_unserializable(error)])
-            else:
-                kept.append(position)
-        if len(kept) != len(flow):
+                refused.append(position)
+        if refused:
+            kept = sorted(set(range(len(flow))).difference(refused))
             flow.keep(kept)
             flow.values = [flow.values[position] for position in kept] if flow.values else None
-        return record_batch(text_array(texts))
+        return record_batch(utf8_array(texts))
 
-    def _row_text(self, flow: Flow, position: int, row: Any) -> str:
+    def _row_text(self, flow: Flow, position: int, row: Any) -> bytes:
         instance = flow.instances.get(flow.origin_of(position)) if flow.instances else None
         if instance is None or self._plan is None:
-            return json_text(row, self._nonfinite)
-        return self._plan.hooked_text(row, instance)
+            return to_json(row, inf_nan_mode=self._nonfinite)
+        return self._plan.whole.hooked_text(row, instance).encode()
 
 
 @contextlib.contextmanager

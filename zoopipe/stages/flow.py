@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from zoopipe.adapters.base import Block
 from zoopipe.columns import is_record_batch, json_text, rows_of
 from zoopipe.hooks import EntryTypedDict
 from zoopipe.reasons import Reason, Stage
+from zoopipe.records import parse_records
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -40,6 +40,7 @@ class Flow:
     Attributes:
         block: where they come from.
         batch: the rows as columns; None while they are Python values only.
+        selection: which rows of `batch` are still there, where it is about to be written; None for all.
         values: the rows as Python values; None while they are columns only.
         entries: the rows' envelopes, in pipes that have a `BaseHook`; `values` are then theirs.
         origin: for each row its position in the block's batch, or a negative number of its own where
@@ -51,9 +52,10 @@ class Flow:
 
     block: Block
     batch: pa.RecordBatch | None
+    selection: pa.BooleanArray | None = None
     values: list[Any] | None = None
     entries: list[EntryTypedDict] | None = None
-    origin: list[int] | None = None
+    origin: Sequence[int] | None = None
     instances: dict[int, BaseModel] = field(default_factory=dict)
     refused: list[Refusal] = field(default_factory=list)
     dropped: int = 0
@@ -74,24 +76,28 @@ class Flow:
         return flow
 
     def _parse(self, objects_only: bool) -> None:
+        parsed = parse_records(self.block.batch.column(0).to_pylist())
+        for row, reasons in parsed.unparsed:
+            self.refuse_origin(row, "parse", reasons)
+        self.values, self.batch = parsed.values, None
+        if parsed.unparsed:
+            self.origin = parsed.rows
+        if objects_only:
+            self._refuse_others_than_objects()
+
+    def _refuse_others_than_objects(self) -> None:
         values, kept = [], []
-        for row, text in enumerate(self.block.batch.column(0).to_pylist()):
-            try:
-                value = json.loads(text)
-            except (ValueError, RecursionError) as error:
-                self.refuse_origin(row, "parse", [_json_reason(error)])
+        for position, value in enumerate(self.rows()):
+            if isinstance(value, dict):
+                values.append(value)
+                kept.append(position)
                 continue
-            if objects_only and not isinstance(value, dict):
-                reason = (
-                    f"the record is no JSON object but {_JSON_NAMES.get(type(value), 'a scalar')}"
-                )
-                self.refuse_origin(row, "parse", [{"loc": [], "type": "json_type", "msg": reason}])
-                continue
-            values.append(value)
-            kept.append(row)
-        self.values, self.batch = values, None
-        if self.refused:
-            self.origin = kept
+            message = f"the record is no JSON object but {_JSON_NAMES.get(type(value), 'a scalar')}"
+            reason: Reason = {"loc": [], "type": "json_type", "msg": message}
+            self.refuse_origin(self.origin_of(position), "parse", [reason])
+        if len(kept) < len(self):
+            self.keep(kept)
+            self.values = values
 
     def __len__(self) -> int:
         if self.values is not None:
@@ -131,7 +137,7 @@ class Flow:
         if positions is None:
             return
         origin = self.origin
-        self.origin = list(positions) if origin is None else [origin[at] for at in positions]
+        self.origin = positions if origin is None else [origin[at] for at in positions]
 
 
 def row_text(row: Any) -> str | None:
@@ -143,14 +149,3 @@ def row_text(row: Any) -> str | None:
 
 
 _JSON_NAMES = {list: "an array", str: "a string", int: "a number", float: "a number"}
-
-
-def _json_reason(error: Exception) -> Reason:
-    if isinstance(error, RecursionError):
-        message = "nested too deeply"
-    elif isinstance(error, json.JSONDecodeError):
-        message = f"{error.msg} at character {error.pos}"
-    else:
-        # Python's own message quotes nothing of the number, only its length.
-        message = str(error)
-    return {"loc": [], "type": "json_invalid", "msg": message}

@@ -48,12 +48,14 @@ def _slice(block: Block, low: int, high: int) -> Block:
     """The records `low` to `high` of a block."""
     if (low, high) == (0, block.records):
         return block
-    rows = block.row_records if block.row_records is not None else range(block.records)
-    first = bisect_left(rows, low)
-    count = bisect_left(rows, high) - first
-    whole_offsets = block.offsets
-    block.batch = block.batch.slice(first, count)
-    block.row_records = [record - low for record in rows[first : first + count]]
+    rows, whole_offsets = block.row_records, block.offsets
+    if rows is None:
+        block.batch = block.batch.slice(low, high - low)
+    else:
+        first = bisect_left(rows, low)
+        count = bisect_left(rows, high) - first
+        block.batch = block.batch.slice(first, count)
+        block.row_records = [record - low for record in rows[first : first + count]]
     block.unparsed = [
         type(item)(item.record - low, item.reasons, item.text)
         for item in block.unparsed

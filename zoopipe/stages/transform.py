@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import operator
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import pyarrow as pa
 
-from zoopipe.columns import from_rows, rows_of, typed
+from zoopipe.arrays import int64_array
+from zoopipe.columns import from_rows, holds_values, rows_of, typed, updated
 from zoopipe.errors import HookError
 from zoopipe.hooks import (
     AnyHook,
@@ -21,7 +24,10 @@ from zoopipe.hooks import (
     hook_name,
 )
 from zoopipe.reasons import Reason, clean_text, raised_reason
+from zoopipe.rows import Row
 from zoopipe.stages.flow import Flow, row_text
+
+_GOING_ON = (EntryStatus.PENDING, EntryStatus.VALIDATED)
 
 DataKey = Literal["raw_data", "validated_data"]
 
@@ -52,28 +58,52 @@ class Transform:
                 self._run_entries(hook, flow, store)
 
     def _run_function(self, hook: FunctionHook, flow: Flow) -> None:
-        function, columns = hook.function, hook.columns
-        results, kept = [], []
-        for position, row in enumerate(flow.rows()):
-            try:
-                if columns is None:
-                    result = function(row)
-                else:
-                    result = function({name: row[name] for name in columns if name in row})
-                    if isinstance(result, dict):
-                        result = {**row, **result}
-            except Exception as error:
-                flow.refuse(position, "hook", [raised_reason(error, "hook_error")])
-                continue
-            if result is None:
+        if hook.columns is not None and flow.values is None and holds_values(flow.batch):
+            self._run_on_its_columns(hook, hook.columns, flow)
+            return
+        rows = flow.rows()
+        results = _called(hook.function, rows) if hook.columns is None else _updated(hook, rows)
+        kept = self._settle(hook, flow, results)
+        self._set_rows(flow, results if kept is None else [results[at] for at in kept], kept)
+
+    def _run_on_its_columns(self, hook: FunctionHook, columns: Sequence[str], flow: Flow) -> None:
+        """Gives a function the columns that it asks for; the others stay columns."""
+        assert flow.batch is not None
+        batch, names = flow.batch, [name for name in columns if name in flow.batch.schema.names]
+        asked = rows_of(batch.select(names)) if names else [{} for _ in range(batch.num_rows)]
+
+        def call(row: Row) -> Any:
+            result = hook.function(row)
+            # A copy: the function may give one dict again and again.
+            return {**result} if isinstance(result, dict) else result
+
+        results = _called(call, asked)
+        kept = self._settle(hook, flow, results)
+        if kept is not None:
+            flow.keep(kept)
+            results = [results[at] for at in kept]
+            batch = batch.take(int64_array(kept))
+        flow.batch, flow.values = updated(batch, results), None
+        if flow.batch is None:
+            rows = zip(rows_of(batch), results, strict=True)
+            flow.values = [{**row, **result} for row, result in rows]
+
+    def _settle(self, hook: FunctionHook, flow: Flow, results: Sequence[Any]) -> list[int] | None:
+        """Counts and refuses what is not a row; the positions of those that are, None for all."""
+        if set(map(type, results)) <= {dict}:
+            return None
+        kept = []
+        for position, result in enumerate(results):
+            if isinstance(result, dict):
+                kept.append(position)
+            elif result is None:
                 flow.dropped += 1
-            elif not isinstance(result, dict):
+            elif isinstance(result, _Raised):
+                flow.refuse(position, "hook", [result.reason])
+            else:
                 message = f"{hook_name(hook)} gave {type(result).__name__}, not a dict or None"
                 flow.refuse(position, "hook", [{"loc": [], "type": "hook_result", "msg": message}])
-            else:
-                results.append(result)
-                kept.append(position)
-        self._set_rows(flow, results, None if len(kept) == len(flow) else kept)
+        return kept
 
     def _set_rows(self, flow: Flow, rows: list[Any], kept: list[int] | None) -> None:
         flow.keep(kept)
@@ -131,7 +161,7 @@ class Transform:
         assert flow.entries is not None, "pipes with a BaseHook make entries of every row"
         results: list[EntryTypedDict] = []
         # Taken now: a hook may put other ids into the entries.
-        places = {entry["id"]: i for i, entry in enumerate(flow.entries)}
+        ids = [entry["id"] for entry in flow.entries]
         for start in range(0, len(flow.entries), self._batch_rows):
             chunk = flow.entries[start : start + self._batch_rows]
             try:
@@ -144,13 +174,30 @@ class Transform:
                 )
             results += returned
         try:
-            self._take_entries(hook, flow, results, places)
+            if not self._takes_all(flow, results):
+                places = {key: place for place, key in enumerate(ids)}
+                self._take_entries(hook, flow, results, places)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             # Not an entry, an entry without its keys, a status that there is not.
             raise HookError(
                 f"{hook_name(hook)}.execute gave something else than entries: "
                 f"{type(error).__name__} on {self._rows_named(flow, flow.entries)}"
             ) from error
+
+    def _takes_all(self, flow: Flow, results: list[EntryTypedDict]) -> bool:
+        """Takes what a hook gave back where that is all entries, in their order, and none failed."""
+        given = flow.entries or []
+        if len(results) != len(given) or not all(map(operator.is_, results, given)):
+            return False
+        values = [entry.get(self._data) for entry in given]
+        if set(map(type, values)) != {dict} or not all(
+            entry.get("status") in _GOING_ON for entry in given
+        ):
+            return False
+        # An entry without an id, or with one that cannot be told from others, raises here as there.
+        set(map(operator.itemgetter("id"), given))
+        flow.values, flow.batch = values, None
+        return True
 
     def _take_entries(
         self, hook: BaseHook, flow: Flow, results: list[EntryTypedDict], places: dict[Any, int]
@@ -218,6 +265,35 @@ class Transform:
         return f"rows of the block at byte {flow.block.start} of {flow.block.source}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Raised:
+    """Stands for the row that a function raised on."""
+
+    reason: Reason
+
+
+def _called(function: Callable[[Any], Any], rows: Iterable[Any]) -> list[Any]:
+    """What a function gives for each row, or `_Raised`."""
+    results: list[Any] = []
+    for row in rows:
+        try:
+            results.append(function(row))
+        except Exception as error:
+            results.append(_Raised(raised_reason(error, "hook_error")))
+    return results
+
+
+def _updated(hook: FunctionHook, rows: Sequence[Any]) -> list[Any]:
+    """The rows, updated by what a function gives for the columns that it asks for."""
+    names, function = hook.columns or (), hook.function
+
+    def update(row: Any) -> Any:
+        result = function({name: row[name] for name in names if name in row})
+        return {**row, **result} if isinstance(result, dict) else result
+
+    return _called(update, rows)
+
+
 def _with_absent_keys(
     batch: pa.RecordBatch, names: Sequence[str], rows: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
@@ -236,23 +312,22 @@ def make_entries(flow: Flow, first_position: int) -> None:
     Args:
         first_position: the number of the block's first record in the whole input, from 0.
     """
-    records = flow.block.row_records
-    entries: list[EntryTypedDict] = []
-    for i, row in enumerate(flow.rows()):
-        origin = flow.origin_of(i)
-        position = first_position + (origin if records is None else records[origin])
-        entries.append(
-            {
-                "id": position,
-                "position": position,
-                "status": EntryStatus.PENDING,
-                "raw_data": row,
-                "validated_data": None,
-                "errors": [],
-                "metadata": {},
-            }
-        )
-    flow.entries = entries
+    records, rows = flow.block.row_records, flow.rows()
+    positions = flow.origin if flow.origin is not None else range(len(rows))
+    if records is not None:
+        positions = [records[row] for row in positions]
+    flow.entries = [
+        {
+            "id": first_position + position,
+            "position": first_position + position,
+            "status": EntryStatus.PENDING,
+            "raw_data": row,
+            "validated_data": None,
+            "errors": [],
+            "metadata": {},
+        }
+        for position, row in zip(positions, rows, strict=True)
+    ]
 
 
 def _completed(made: EntryTypedDict, data: DataKey) -> EntryTypedDict:

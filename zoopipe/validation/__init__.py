@@ -4,6 +4,7 @@ The door is narrow: `compile_plan(model, ...)` gives a `ModelPlan`, and a plan's
 `rows` take a batch, or rows, and give back what was accepted and what was refused, and why.
 """
 
-from zoopipe.validation.plan import Accepted, ModelPlan, compile_plan, explain
+from zoopipe.validation.accepted import Accepted
+from zoopipe.validation.plan import ModelPlan, compile_plan, explain
 
 __all__ = ["Accepted", "ModelPlan", "compile_plan", "explain"]

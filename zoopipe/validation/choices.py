@@ -42,6 +42,7 @@ class SpellingKernel(Kernel):
     """
 
     encoding: Encoding = "json"
+    json_type: pa.DataType | None = pa.null()
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._spellings = text_array(list(values))
@@ -52,6 +53,12 @@ class SpellingKernel(Kernel):
     def prove_text(self, column: pa.StringArray) -> Proof:
         cells = self._texts.take(pc.index_in(column, value_set=self._spellings))
         return self.proof(cells, cells.is_valid() if cells.null_count else None)
+
+    def prove_typed(self, column: pa.Array) -> Proof | None:
+        """Integers, where all values are: of text, too, each stands for itself."""
+        if self.logical != "int" or not pa.types.is_integer(column.type):
+            return None
+        return self.prove_text(column.cast(pa.string()))
 
 
 def spellings(

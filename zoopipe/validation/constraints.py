@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from zoopipe.arrays import int64_scalar, text_array, typed_array
+from zoopipe.arrays import int64_scalar, mask_of, only_where, text_array, typed_array
 from zoopipe.columns import Encoding
-from zoopipe.validation.kernels import Kernel, Proof
+from zoopipe.validation.kernels import Kernel, Proof, cast_or_none
 
 _COMPARISONS = {"gt": pc.greater, "ge": pc.greater_equal, "lt": pc.less, "le": pc.less_equal}
 _LARGEST = 1 << 62
@@ -26,6 +26,7 @@ class BoundsKernel(Kernel):
     ) -> None:
         self.encoding: Encoding = inner.encoding
         self.logical = inner.logical
+        self.json_type = inner.json_type
         self._inner = inner
         self._type = pa.int64() if kind is int else pa.float64()
         self._bounds = [
@@ -43,20 +44,44 @@ class BoundsKernel(Kernel):
     def prove_text(self, column: pa.StringArray) -> Proof | None:
         return self.prove(column)
 
+    def prove_typed(self, column: pa.Array) -> Proof | None:
+        return self.prove(column)
+
+    def is_exact(self, kind: pa.DataType) -> bool:
+        return self._inner.is_exact(kind)
+
     def _kept(self, proof: Proof) -> pa.BooleanArray:
         """Where the numbers that are proved keep the bounds; false or null elsewhere."""
         cells = proof.cells
         if proof.proved is not None:
-            cells = pc.if_else(proof.proved, cells, pa.nulls(len(cells), cells.type))
-        numbers = cells.cast(self._type)
+            cells = only_where(cells, proof.proved)
+        if pa.types.is_decimal(cells.type):
+            numbers, bounds = cells, self._as_decimals(cells.type)
+        else:
+            numbers, bounds = cells.cast(self._type), self._bounds
+        if bounds is None:
+            return mask_of(len(cells), ())
         kept = None
-        for compare, bound in self._bounds:
+        for compare, bound in bounds:
             kept = _and(kept, compare(numbers, bound))
         if self._multiple is not None:
             whole = pc.multiply(pc.divide(numbers, self._multiple), self._multiple)
             kept = _and(kept, pc.equal(whole, numbers))
         assert kept is not None, "there is a bound"
         return kept
+
+    def _as_decimals(self, kind: pa.DataType) -> list[Any] | None:
+        """The bounds in a decimal type, whose values floats may not tell apart; None where one of them
+        is none of its values."""
+        bounds = []
+        for compare, bound in self._bounds:
+            # Of up to 15 digits, which a float gives back.
+            text = format(Decimal(repr(bound.as_py())), "f")
+            values = cast_or_none(text_array([text]), kind)
+            if values is None:
+                return None
+            bounds.append((compare, values[0]))
+        return bounds
 
 
 def _and(first: pa.BooleanArray | None, second: pa.BooleanArray) -> pa.BooleanArray:

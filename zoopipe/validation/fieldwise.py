@@ -1,145 +1,225 @@
-"""Fields that need Python, one by one: pydantic runs over their column alone.
+"""Values that need pydantic, field by field.
 
-A field with a validator of its own, or of a type that no kernel knows, does not cost the other fields
-their columns: pydantic's validator of that one field is given its cells. Each validator sees each value
-exactly as often, and in the same order, as a loop over rows would show it.
+A cell that its kernel could not prove, a field with a validator of its own, or of a type that no
+kernel knows, does not cost the rest of the row its columns: pydantic's validator of that one field is
+given the cell. Each validator sees each value exactly as often, and in the same order, as a loop over
+rows would show it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 from pydantic import ValidationError
-from pydantic_core import SchemaSerializer, SchemaValidator
+from pydantic_core import SchemaSerializer, SchemaValidator, to_json
 
 from zoopipe.reasons import Reason, raised_reason, reasons_of
 
-# Types whose validators and serializers look at nothing but the value.
-_LONELY_TYPES = {
-    "any",
-    "bool",
-    "bytes",
-    "date",
-    "datetime",
-    "decimal",
-    "default",
-    "dict",
-    "enum",
-    "float",
-    "function-after",
-    "function-before",
-    "function-plain",
-    "function-wrap",
-    "int",
-    "list",
-    "literal",
-    "none",
-    "nullable",
-    "set",
-    "str",
-    "time",
-    "timedelta",
-    "tuple",
-    "union",
-    "url",
-    "uuid",
-}
+Schema = Mapping[str, Any]
 
-
-#: Stands where a field has no value of its own yet: the row went to pydantic whole.
+#: Stands where a field has no value: its row is refused.
 NO_VALUE = object()
 
 
+class Findings:
+    """The rows of a batch that are refused so far, and why.
+
+    A row loop would have given up on a row whose validator raised what is no validation error; such
+    a row is *stopped*, and no later field of it is looked at.
+    """
+
+    def __init__(self) -> None:
+        self._reasons: dict[int, list[tuple[int, list[Reason]]]] = {}
+        self._stopped: set[int] = set()
+
+    def refuse(self, row: int, field: int, reasons: list[Reason]) -> None:
+        """Adds the reasons of a field, by its place in the model."""
+        self._reasons.setdefault(row, []).append((field, reasons))
+
+    def stop(self, row: int, error: Exception) -> None:
+        """Says that a row is refused for an error that is no validation error, and only for it."""
+        self._reasons[row] = [(0, [raised_reason(error, "validator_error")])]
+        self._stopped.add(row)
+
+    def going_on(self, rows: Sequence[int]) -> Sequence[int]:
+        """Those of `rows` that are not stopped."""
+        stopped = self._stopped
+        return [row for row in rows if row not in stopped] if stopped else rows
+
+    def __contains__(self, row: int) -> bool:
+        return row in self._reasons
+
+    def __len__(self) -> int:
+        return len(self._reasons)
+
+    def refused(self) -> list[tuple[int, list[Reason]]]:
+        """Each refused row with its reasons, rows in order, reasons in the order of the fields."""
+        return [
+            (
+                row,
+                [
+                    reason
+                    for _, reasons in sorted(parts, key=lambda part: part[0])
+                    for reason in reasons
+                ],
+            )
+            for row, parts in sorted(self._reasons.items())
+        ]
+
+
 class FieldValidator:
-    """pydantic's validator and serializer of one field.
+    """pydantic's validator of one field, for values that are there.
 
     Args:
         schema: the core schema of the field's value.
         config: the settings of its model.
-        loc: what the model puts before the place of an error in the field.
+        place: the field's place in its model.
     """
 
-    def __init__(self, schema: Mapping[str, Any], config: Mapping[str, Any], loc: str) -> None:
+    def __init__(self, schema: Schema, config: Schema, place: int) -> None:
         settings: Any = dict(config)
         self._validate = SchemaValidator(dict(schema), settings).validate_python
-        items: Any = {"type": "list", "items_schema": dict(schema)}
-        self._serialize = SchemaSerializer(items, settings).to_python
-        self._loc = loc
+        self._place = place
 
     def check(
-        self,
-        cells: Sequence[Any],
-        values: list[Any],
-        rows: range,
-        refused: dict[int, Refused],
-    ) -> None:
-        """Validates the cells of some rows, in order.
+        self, cells: Iterable[Any], rows: Sequence[int], loc: str, findings: Findings
+    ) -> list[Any]:
+        """The values of some cells, validated in order; `NO_VALUE` for those that are refused.
 
         Args:
-            cells: the whole column.
-            values: where the values are put, by row.
-            rows: which rows.
-            refused: the rows that this or an earlier field refused; one that was stopped, because a
-                validator raised what is no validation error, is not looked at again.
+            cells: what the field is given.
+            rows: the row of each cell.
+            loc: what the model puts before the place of an error in the field.
+            findings: where refusals are noted.
         """
         validate = self._validate
-        for row in rows:
-            if refused and row in refused and refused[row].stopped:
-                continue
+        values: list[Any] = []
+        append = values.append
+        for row, cell in zip(rows, cells, strict=True):
             try:
-                values[row] = validate(cells[row])
+                append(validate(cell))
             except ValidationError as error:
-                refused.setdefault(row, Refused()).reasons += [
-                    {**reason, "loc": [self._loc, *reason["loc"]]} for reason in reasons_of(error)
-                ]
+                append(NO_VALUE)
+                reasons = [{**reason, "loc": [loc, *reason["loc"]]} for reason in reasons_of(error)]
+                findings.refuse(row, self._place, reasons)
             except Exception as error:
-                refused[row] = Refused([raised_reason(error, "validator_error")], stopped=True)
+                append(NO_VALUE)
+                findings.stop(row, error)
+        return values
 
-    def dump(self, values: list[Any], refused: dict[int, Refused]) -> list[Any]:
-        """What the values are in JSON mode; those of refused rows, and of no row, are left out.
+
+class FieldsValidator:
+    """pydantic's validator of some fields together, row by row: of fields whose validators look at
+    each other, or share one, and of a field that a batch has no column for.
+
+    Args:
+        entries: the core schemas of the fields, by name, in their order.
+        config: the settings of their model.
+        places: the fields' places in the model.
+        definitions: those that the schemas refer to.
+    """
+
+    def __init__(
+        self, entries: Mapping[str, Schema], config: Schema, places: Mapping[str, int]
+    ) -> None:
+        schema: Any = {"type": "model-fields", "fields": dict(entries)}
+        settings: Any = {
+            key: value for key, value in config.items() if key != "extra_fields_behavior"
+        }
+        self._validate = SchemaValidator(schema, settings).validate_python
+        self._names = tuple(entries)
+        self._places = {
+            loc: places[name] for name, entry in entries.items() for loc in _locs(name, entry)
+        }
+
+    def check(
+        self, cells: Iterable[Mapping[str, Any]], rows: Sequence[int], findings: Findings
+    ) -> dict[str, list[Any]]:
+        """The values of each field; arguments as for `FieldValidator.check`, a cell is a row."""
+        validate, names = self._validate, self._names
+        values: list[Sequence[Any]] = []
+        nothing = (NO_VALUE,) * len(names)
+        for row, cell in zip(rows, cells, strict=True):
+            try:
+                found, _, _ = validate(cell)
+            except ValidationError as error:
+                values.append(nothing)
+                for reason in reasons_of(error):
+                    findings.refuse(row, self._places[reason["loc"][0]], [reason])
+            except Exception as error:
+                values.append(nothing)
+                findings.stop(row, error)
+            else:
+                values.append([found[name] for name in names])
+        columns = zip(*values, strict=True) if values else [()] * len(names)
+        return {name: list(column) for name, column in zip(names, columns, strict=True)}
+
+
+def _locs(name: str, entry: Schema) -> set[Any]:
+    """What the place of an error in a field may begin with."""
+    return {name, *(path[0] for path in alias_paths(entry))}
+
+
+def alias_paths(entry: Schema) -> list[list[str | int]]:
+    """The paths that a model looks a field up by, in order; without those by its name."""
+    alias = entry.get("validation_alias")
+    if alias is None:
+        return []
+    if isinstance(alias, str):
+        return [[alias]]
+    return [alias] if alias and not isinstance(alias[0], list) else list(alias)
+
+
+class Dumper:
+    """pydantic's serializer of one field's values."""
+
+    def __init__(self, schema: Schema, config: Schema) -> None:
+        items: Any = {"type": "list", "items_schema": dict(schema)}
+        settings: Any = dict(config)
+        self._dump = SchemaSerializer(items, settings).to_python
+
+    def dump(
+        self,
+        values: Sequence[Any],
+        rows: Sequence[int],
+        mode: Literal["json", "python"],
+        findings: Findings,
+    ) -> list[Any]:
+        """What the values are in `mode`; None for those of refused rows.
 
         A value that pydantic cannot dump has its row refused, as a loop over rows would.
         """
-        rows = [
-            row for row, value in enumerate(values) if value is not NO_VALUE and row not in refused
-        ]
-        dumped: list[Any] = [None] * len(values)
+        if len(findings):
+            kept = [at for at, row in enumerate(rows) if row not in findings]
+            if len(kept) < len(rows):
+                dumped: list[Any] = [None] * len(rows)
+                some = self.dump(
+                    [values[at] for at in kept], [rows[at] for at in kept], mode, findings
+                )
+                for at, value in zip(kept, some, strict=True):
+                    dumped[at] = value
+                return dumped
         try:
-            # Warnings would say, for each row, that a validator gave another type than declared.
-            some = self._serialize([values[row] for row in rows], mode="json", warnings=False)
+            return self._dumped(list(values), mode)
         except Exception:
-            for row in rows:
-                try:
-                    (dumped[row],) = self._serialize([values[row]], mode="json", warnings=False)
-                except Exception as error:
-                    refused[row] = Refused([raised_reason(error, "validator_error")])
-            return dumped
-        for row, value in zip(rows, some, strict=True):
-            dumped[row] = value
+            return [
+                self._dump_one(value, row, mode, findings)
+                for value, row in zip(values, rows, strict=True)
+            ]
+
+    def _dump_one(self, value: Any, row: int, mode: str, findings: Findings) -> Any:
+        try:
+            (dumped,) = self._dumped([value], mode)
+        except Exception as error:
+            findings.stop(row, error)
+            return None
         return dumped
 
-
-class Refused:
-    """Why a row is refused so far, and whether a row loop would have given up on it already."""
-
-    def __init__(self, reasons: list[Reason] | None = None, stopped: bool = False) -> None:
-        self.reasons = [] if reasons is None else reasons
-        self.stopped = stopped
-
-
-def obstacle(schema: Any) -> str | None:
-    """Why a field cannot be validated without the rest of its row; None where it can."""
-    if isinstance(schema, Mapping):
-        kind = schema.get("type")
-        if kind in ("with-info", "no-info"):
-            return "a validator that may look at other fields" if kind == "with-info" else None
-        if "serialization" in schema:
-            return "a serializer of its own"
-        if kind is not None and kind not in _LONELY_TYPES:
-            return f"type {kind}"
-        inner = [value for key, value in schema.items() if key not in ("metadata", "default")]
-        return next(filter(None, map(obstacle, inner)), None)
-    if isinstance(schema, list | tuple):
-        return next(filter(None, map(obstacle, schema)), None)
-    return None
+    def _dumped(self, values: list[Any], mode: str) -> list[Any]:
+        # Warnings would say, for each row, that a validator gave another type than declared.
+        dumped: list[Any] = self._dump(values, mode=mode, warnings=False)
+        if mode == "json":
+            # A lone surrogate is a str to Python, and no text to UTF-8.
+            to_json(dumped)
+        return dumped

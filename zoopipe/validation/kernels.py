@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from zoopipe.arrays import int64_scalar, no_nulls
-from zoopipe.columns import Encoding, encoded_field
+from zoopipe.arrays import int64_scalar, no_nulls, nulls
+from zoopipe.arrow_text import plain_text
+from zoopipe.columns import LOGICAL_TYPES, Encoding, encoded_field
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +49,24 @@ class Proof:
         return replace(self, proved=both)
 
 
+def typed_proof(cells: pa.Array) -> Proof:
+    """Typed cells, of which all that are not null are proved."""
+    return Proof(cells, cells.is_valid() if cells.null_count else None)
+
+
 class Kernel(ABC):
     """Proves the values of one field type.
 
     Attributes:
         encoding: how text that was proved is encoded.
         logical: the Python type that it stands for.
+        json_type: the Arrow type that values of JSON are read as for it: `null` where that is what
+            they are; None where none could hold them.
     """
 
     encoding: Encoding = "plain"
     logical: str | None = None
+    json_type: pa.DataType | None = pa.string()
 
     def prove(self, column: pa.Array) -> Proof | None:
         """What pydantic's answer is known to be; None where nothing is known of such a column.
@@ -66,9 +75,8 @@ class Kernel(ABC):
             column: text as it was read, or values of any Arrow type; what pydantic would be given
                 is the column's `to_pylist()`.
         """
-        if pa.types.is_string(column.type):
-            return self.prove_text(column)
-        return self.prove_typed(column)
+        text = plain_text(column)
+        return self.prove_typed(column) if text is None else self.prove_text(text)
 
     @abstractmethod
     def prove_text(self, column: pa.StringArray) -> Proof | None:
@@ -77,6 +85,10 @@ class Kernel(ABC):
     def prove_typed(self, column: pa.Array) -> Proof | None:
         """The answers for values of another Arrow type."""
         return None
+
+    def is_exact(self, kind: pa.DataType) -> bool:
+        """Whether strict models too take what is proved of values of this Arrow type."""
+        return False
 
     def proof(self, cells: pa.Array, proved: pa.BooleanArray | None) -> Proof:
         """A proof in this kernel's encoding, which says None where every cell is proved."""
@@ -117,8 +129,8 @@ def sure_or_matching(
     return pc.replace_with_mask(sure, rest, matched) if matched.true_count else sure
 
 
-def cast_or_none(column: pa.StringArray, kind: pa.DataType) -> pa.Array | None:
-    """The column parsed by Arrow, or None where some cell is not of the type."""
+def cast_or_none(column: pa.Array, kind: pa.DataType) -> pa.Array | None:
+    """The column cast by Arrow, or None where some cell is not of the type."""
     try:
         return column.cast(kind)
     except pa.ArrowInvalid:
@@ -147,6 +159,14 @@ class BytesKernel(Kernel):
             proof = proof.where(pc.less_equal(lengths, int64_scalar(self._max_length)))
         return proof
 
+    def prove_typed(self, column: pa.Array) -> Proof | None:
+        """Bytes, where all of a column are UTF-8."""
+        text = cast_or_none(column, pa.string()) if self.is_exact(column.type) else None
+        return None if text is None else self.prove_text(text)
+
+    def is_exact(self, kind: pa.DataType) -> bool:
+        return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
 
 class UUIDKernel(Kernel):
     """The form with hyphens, in lower case: it is the text that a UUID is written as."""
@@ -164,9 +184,12 @@ class NullableKernel(Kernel):
     def __init__(self, inner: Kernel) -> None:
         self.encoding = inner.encoding
         self.logical = inner.logical
+        self.json_type = inner.json_type
         self._inner = inner
 
     def prove(self, column: pa.Array) -> Proof | None:
+        if pa.types.is_null(column.type):
+            return self._all_none(len(column))
         proof = self._inner.prove(column)
         if proof is None or proof.proved is None or not column.null_count:
             return proof
@@ -176,15 +199,31 @@ class NullableKernel(Kernel):
     def prove_text(self, column: pa.StringArray) -> Proof | None:
         return self.prove(column)
 
+    def _all_none(self, rows: int) -> Proof:
+        """Nulls of a column without a type, in the type that other columns' values are proved in."""
+        kind = LOGICAL_TYPES.get(self.logical or "")
+        if kind is None and self.encoding != "json":
+            return self.proof(nulls(rows), None)
+        return Proof(pa.nulls(rows, kind), None)
+
+    def is_exact(self, kind: pa.DataType) -> bool:
+        return self._inner.is_exact(kind)
+
 
 class TypedKernel(Kernel):
-    """`strict`: what is text is not taken for anything else, so that only typed columns are asked."""
+    """`strict`: no value is taken for one of another type, so that only columns of the type are asked."""
 
     def __init__(self, inner: Kernel) -> None:
+        self.json_type = inner.json_type
+        self.encoding = inner.encoding
+        self.logical = inner.logical
         self._inner = inner
 
     def prove_text(self, column: pa.StringArray) -> Proof | None:
         return None
 
     def prove_typed(self, column: pa.Array) -> Proof | None:
-        return self._inner.prove_typed(column)
+        return self._inner.prove_typed(column) if self.is_exact(column.type) else None
+
+    def is_exact(self, kind: pa.DataType) -> bool:
+        return self._inner.is_exact(kind)

@@ -7,13 +7,36 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from zoopipe.arrays import int64_scalar, no_nulls, text_array, text_bytes, text_scalar
+from zoopipe.arrays import (
+    int64_scalar,
+    no_nulls,
+    only_where,
+    text_array,
+    text_bytes,
+    text_scalar,
+    within,
+)
 from zoopipe.columns import Encoding, concat, float_text
-from zoopipe.validation.kernels import Kernel, Proof, cast_or_none
+from zoopipe.validation.kernels import Kernel, Proof, cast_or_none, typed_proof
 
 _DIGITS = "0123456789"
+_MOST_DIGITS = 76  # Of Arrow's widest decimals.
+_INT64_MAX = (1 << 63) - 1
+_EXACT_FLOATS = 1 << 53  # Up to here floats hold every integer.
+_MOST_EXACT = int64_scalar(_EXACT_FLOATS).cast(pa.float64())
 _ZERO, _POINT = text_scalar("0"), text_scalar(".")
 _18, _16 = int64_scalar(18).cast(pa.int32()), int64_scalar(16).cast(pa.int32())
+
+
+def _int64(column: pa.IntegerArray) -> pa.Int64Array:
+    """Integers of any width, null where 64 bits do not hold them."""
+    if pa.types.is_uint64(column.type):
+        column = within(column, 0, _INT64_MAX)
+    return column.cast(pa.int64())
+
+
+def _is_float(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_float32(kind) or pa.types.is_float64(kind))
 
 
 class IntKernel(Kernel):
@@ -21,6 +44,7 @@ class IntKernel(Kernel):
 
     encoding: Encoding = "json"
     logical: str | None = "int"
+    json_type: pa.DataType | None = pa.int64()
     _PATTERN = r"^(?:0|-?[1-9][0-9]{0,17}|-?[1-8][0-9]{18})$"
 
     def prove_text(self, column: pa.StringArray) -> Proof:
@@ -32,6 +56,23 @@ class IntKernel(Kernel):
         digits = pc.and_(pc.ascii_is_decimal(column), fits)
         return pc.and_not(digits, pc.starts_with(column, pattern="0"))
 
+    def prove_typed(self, column: pa.Array) -> Proof | None:
+        """Integers, `False` and `True` for 0 and 1, and whole floats."""
+        if pa.types.is_integer(column.type):
+            return typed_proof(_int64(column))
+        if pa.types.is_boolean(column.type):
+            return typed_proof(column.cast(pa.int64()))
+        if _is_float(column.type):
+            return typed_proof(only_where(column, self._whole(column)).cast(pa.int64()))
+        return None
+
+    def _whole(self, column: pa.FloatingPointArray) -> pa.BooleanArray:
+        whole = pc.equal(pc.floor(column), column)
+        return pc.and_(whole, pc.less_equal(pc.abs(column), _MOST_EXACT))
+
+    def is_exact(self, kind: pa.DataType) -> bool:
+        return bool(pa.types.is_integer(kind))
+
 
 class FloatKernel(Kernel):
     """Plain decimals. Those of at most 15 digits are, without their trailing zeros, their own shortest
@@ -39,6 +80,7 @@ class FloatKernel(Kernel):
 
     encoding: Encoding = "json"
     logical: str | None = "float"
+    json_type: pa.DataType | None = pa.float64()
     _TINY = "0.0000"  # Numbers that may be below 0.0001 are written with an exponent.
     _SHORT = r"^-?(?:[1-9][0-9]{0,6}\.[0-9]{1,8}|0\.(?:0|0{0,3}[1-9][0-9]{0,10}))$"
     _DECIMAL = r"^-?(?:0|[1-9][0-9]{0,16})(?:\.[0-9]{1,17})?$"
@@ -87,6 +129,19 @@ class FloatKernel(Kernel):
         written = float_text(texts.filter(decimal).cast(pa.float64()))
         return self.proof(pc.replace_with_mask(cells, pc.and_not(proved, short), written), proved)
 
+    def prove_typed(self, column: pa.Array) -> Proof | None:
+        """Finite floats, and integers that a float holds exactly."""
+        if _is_float(column.type):
+            column = column.cast(pa.float64())
+            return typed_proof(only_where(column, pc.is_finite(column)))
+        if pa.types.is_integer(column.type):
+            exact = within(_int64(column), -_EXACT_FLOATS, _EXACT_FLOATS)
+            return typed_proof(exact.cast(pa.float64()))
+        return None
+
+    def is_exact(self, kind: pa.DataType) -> bool:
+        return _is_float(kind) or bool(pa.types.is_integer(kind))
+
 
 def _without_trailing_zeros(column: pa.StringArray) -> pa.StringArray:
     """Decimals with no zero at their end, save the one after the point of a whole number."""
@@ -104,6 +159,7 @@ class BoolKernel(Kernel):
 
     encoding: Encoding = "json"
     logical: str | None = "bool"
+    json_type: pa.DataType | None = pa.bool_()
     _SPELLINGS: Mapping[str, str] = {
         spelling: text
         for text, words in (
@@ -122,15 +178,28 @@ class BoolKernel(Kernel):
         cells = self._texts.take(pc.index_in(column, value_set=self._words))
         return self.proof(cells, cells.is_valid() if cells.null_count else None)
 
+    def prove_typed(self, column: pa.Array) -> Proof | None:
+        """Truth values, and the integers 0 and 1."""
+        if pa.types.is_boolean(column.type):
+            return typed_proof(column)
+        if pa.types.is_integer(column.type):
+            return typed_proof(within(_int64(column), 0, 1).cast(pa.bool_()))
+        return None
+
+    def is_exact(self, kind: pa.DataType) -> bool:
+        return bool(pa.types.is_boolean(kind))
+
 
 class DecimalKernel(Kernel):
     """Plain decimals: Python writes them as they stand, save tiny ones, which it writes with an
     exponent (so that no more than six places are taken) and those with a sign of zero."""
 
     encoding: Encoding = "bare"
+    json_type: pa.DataType | None = pa.null()
     _MOST_WHOLE, _MOST_PLACES = 9, 6
 
     def __init__(self, max_digits: int | None = None, decimal_places: int | None = None) -> None:
+        self._max_digits, self._decimal_places = max_digits, decimal_places
         places = self._MOST_PLACES if decimal_places is None else decimal_places
         if max_digits is not None and decimal_places is None:
             places = max(0, min(places, max_digits - 1))
@@ -146,3 +215,25 @@ class DecimalKernel(Kernel):
 
     def prove_text(self, column: pa.StringArray) -> Proof:
         return self.matching(column, self._pattern)
+
+    def prove_typed(self, column: pa.Array) -> Proof | None:
+        """Decimals, and numbers by the text of their digits."""
+        kind = column.type
+        if pa.types.is_decimal(kind) and self._holds(kind):
+            return typed_proof(column)
+        if pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale >= 0):
+            return self.prove_text(column.cast(pa.string()))
+        if _is_float(kind):
+            return self.prove_text(float_text(column.cast(pa.float64())))
+        return None
+
+    def _holds(self, kind: pa.DataType) -> bool:
+        """Whether no value of a decimal type can have too many digits."""
+        digits = _MOST_DIGITS if self._max_digits is None else self._max_digits
+        places = _MOST_DIGITS if self._decimal_places is None else self._decimal_places
+        whole = digits if self._decimal_places is None else digits - places
+        fits = max(kind.precision, kind.scale) <= digits and kind.precision - kind.scale <= whole
+        return bool(fits and 0 <= kind.scale <= places)
+
+    def is_exact(self, kind: pa.DataType) -> bool:
+        return bool(pa.types.is_decimal(kind))

@@ -1,77 +1,99 @@
-"""Reading a pydantic core schema: which fields of a model a column kernel can be asked about.
+"""Reading a pydantic core schema: how each field of a model can be checked.
 
 The core schema is what pydantic runs, so it is what is read; annotations are never looked at. Reading
-is by white list: a key or a type that is not known to be harmless sends the whole model to pydantic,
-row by row, and the reading says which.
+is by white list: a key that is not known to be harmless sends the whole model to pydantic, row by row,
+and the reading says which.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic_core import SchemaValidator
 
-from zoopipe.columns import json_text
-from zoopipe.validation.fieldwise import FieldValidator, obstacle
+from zoopipe.validation.core_schema import (
+    DEFAULT_KEYS,
+    HARMLESS_SETTINGS,
+    ModelFields,
+    Schema,
+    Unprovable,
+    check_keys,
+    fields_of,
+)
+from zoopipe.validation.definitions import Definitions
+from zoopipe.validation.fieldwise import (
+    Dumper,
+    FieldsValidator,
+    FieldValidator,
+    Findings,
+    alias_paths,
+)
+from zoopipe.validation.functions import reads_data, takes_info, user_functions
 from zoopipe.validation.kernels import Kernel
-from zoopipe.validation.types import TEXT_SETTINGS, Schema, Unprovable, check_keys, kernel_for
+from zoopipe.validation.types import kernel_for
 
-_MODEL_KEYS = {"type", "cls", "schema", "custom_init", "root_model", "config", "ref", "metadata"}
-_FIELDS_KEYS = {"type", "fields", "model_name", "computed_fields"}
-# Names alone: rows are written by field name unless `serialize_by_alias`, which is no harmless config.
-_FIELD_KEYS = {"type", "schema", "metadata", "validation_alias", "serialization_alias"}
-# What a column that is there does not ask for; a missing one is filled only from plain defaults.
-_DEFAULT_KEYS = {
+_FIELD_KEYS = {
     "type",
     "schema",
-    "default",
-    "default_factory",
-    "default_factory_takes_data",
-    "validate_default",
-    "copy_default",
     "metadata",
-}
-# Settings that change nothing for text that is proved: what they are about goes to pydantic.
-_HARMLESS_CONFIG = {
-    "title",
+    "validation_alias",
+    "serialization_alias",
+    "serialization_exclude",
     "frozen",
-    "from_attributes",
-    "loc_by_alias",
-    "hide_input_in_errors",
-    "coerce_numbers_to_str",
-    "allow_inf_nan",
+}
+# Settings that are looked at where a field is read or a kernel is chosen.
+_KNOWN_SETTINGS = HARMLESS_SETTINGS | {
+    "validate_by_name",
+    "validate_by_alias",
+    "serialize_by_alias",
+    "regex_engine",
+    "ser_json_temporal",
+    "ser_json_timedelta",
+    "ser_json_bytes",
+    "val_json_bytes",
+    "val_temporal_unit",
 }
 _OVERRIDABLE = ("model_validate", "model_dump", "model_dump_json", "__init__")
-_DEFAULT_TYPES = (str, int, float, bool, type(None))
 
 
 @dataclass(frozen=True)
 class FieldPlan:
-    """A field that a kernel proves.
+    """How a field is checked.
 
     Attributes:
-        name: the field's name, under which its value is written.
-        source: the column that it is read from.
-        kernel: what proves its values; None where Python has to run over its column.
-        python: pydantic's validator and serializer of this field alone, where there is no kernel.
+        name: the field's name.
+        key: what its value is written under; None where it is left out.
+        paths: where it is looked up, in order; the first that is there counts.
+        kernel: what proves its values; None where pydantic has to run over its column.
         why: the reason for that.
-        validator: pydantic's validator of a list of its values.
-        default: its value where the column is missing.
-        has_default: whether there is one that is known here; without, a missing column sends every
-            row to pydantic.
+        schema: the core schema of its value, standing alone.
+        entry: the core schema of the field.
+        validator: pydantic, for one value.
+        many: pydantic, for a list of values that are proved to be valid.
+        dumper: pydantic's serializer of its values.
+        default: its value where the input has none.
+        default_json: that, as the model writes it to JSON.
+        has_default: whether there is one, and it is known here.
+        loc_by_alias: whether errors name the field by where it was looked up.
     """
 
     name: str
-    source: str
+    key: str | None
+    paths: tuple[tuple[str | int, ...], ...]
     kernel: Kernel | None
-    python: FieldValidator | None
     why: str
-    validator: SchemaValidator
+    schema: Schema
+    entry: Schema
+    validator: FieldValidator
+    many: SchemaValidator
+    dumper: Dumper
     default: Any
+    default_json: Any
     has_default: bool
+    loc_by_alias: bool
 
 
 @dataclass(frozen=True)
@@ -79,60 +101,63 @@ class Reading:
     """What was read of a model.
 
     Attributes:
-        fields: a plan a field; empty where the model needs whole rows.
-        forbids_extra: whether columns that are no field refuse the row.
-        obstacles: for each field that cannot be proved the reason; under an empty name what is
-            true of the whole model.
+        fields: a plan a field, in order; empty where the model needs whole rows.
+        groups: the fields, by their places, that pydantic has to see together.
+        config: the model's settings.
+        extra: what is done with columns that are no field.
+        obstacles: for each field that needs whole rows the reason; under an empty name what is true of
+            the whole model.
     """
 
     fields: tuple[FieldPlan, ...]
-    forbids_extra: bool
+    groups: tuple[frozenset[int], ...]
+    config: Schema
+    extra: str
     obstacles: Mapping[str, str]
+
+    def together(self, places: Sequence[int]) -> FieldsValidator:
+        """pydantic, for some fields of a row at once."""
+        chosen = {self.fields[place].name: place for place in sorted(places)}
+        entries = {name: self.fields[place].entry for name, place in chosen.items()}
+        return FieldsValidator(entries, self.config, chosen)
 
 
 def read_model(model: type[BaseModel]) -> Reading:
-    """How each field of a model is proved, or why some part of it needs whole rows."""
+    """How each field of a model is checked, or why some part of it needs whole rows."""
     obstacles: dict[str, str] = {}
     plans: list[FieldPlan] = []
     try:
-        fields, config = _fields_of(model)
+        read, definitions = _fields_of(model)
     except Unprovable as reason:
-        return Reading((), False, {"": str(reason)})
-    for name, entry in fields.items():
+        return Reading((), (), {}, "ignore", {"": str(reason)})
+    for place, (name, entry) in enumerate(read.fields.items()):
         try:
-            plans.append(_field_plan(name, entry, config))
+            plans.append(_field_plan(place, name, entry, read.config, definitions))
         except Unprovable as reason:
             obstacles[name] = str(reason)
-    if not any(plan.kernel for plan in plans):
-        obstacles.setdefault("", "no field of it can be proved")
-    forbids = config.get("extra_fields_behavior") == "forbid"
-    return Reading(() if obstacles else tuple(plans), forbids, obstacles)
+    groups = () if obstacles else _groups(plans)
+    if not any(plan.key for plan in plans):
+        obstacles.setdefault("", "it writes no field")
+    alone = set(range(len(plans))).difference(*groups)
+    if not any(plans[place].kernel for place in alone):
+        seen = any(plan.kernel for plan in plans)
+        why = "its validators may look at all fields" if seen else "no field of it can be proved"
+        obstacles.setdefault("", why)
+    fields = () if obstacles else tuple(plans)
+    return Reading(fields, groups, read.config, read.extra, obstacles)
 
 
-def _fields_of(model: type[BaseModel]) -> tuple[Mapping[str, Schema], Schema]:
-    """The schemas of a model's fields, and its settings, where nothing stands around them."""
+def _fields_of(model: type[BaseModel]) -> tuple[ModelFields, Definitions]:
+    """The schemas of a model's fields, its settings, and what the schemas refer to."""
     for name in _OVERRIDABLE:
         if is_overridden(model, name):
             raise Unprovable(f"it has its own {name}")
     schema: Schema = model.__pydantic_core_schema__
-    if schema["type"] != "model":
-        raise Unprovable(f"its schema is of type {schema['type']}")
-    if schema["custom_init"] or schema["root_model"]:
-        raise Unprovable("it is a RootModel" if schema["root_model"] else "it has its own __init__")
-    check_keys(schema, _MODEL_KEYS)
-    config = {key: value for key, value in schema.get("config", {}).items() if value is not None}
-    extra = config.get("extra_fields_behavior", "ignore")
-    if extra == "allow":
-        raise Unprovable("extra='allow'")
-    for key in config.keys() - _HARMLESS_CONFIG - TEXT_SETTINGS.keys() - {"extra_fields_behavior"}:
-        raise Unprovable(f"its setting {key}")
-    fields: Schema = schema["schema"]
-    if fields["type"] != "model-fields":
-        raise Unprovable(f"a {fields['type']} around its fields")
-    check_keys(fields, _FIELDS_KEYS)
-    if fields.get("computed_fields"):
-        raise Unprovable("it has computed fields")
-    return fields["fields"], config
+    definitions = Definitions([])
+    if schema["type"] == "definitions":
+        definitions = Definitions(schema["definitions"])
+        schema = definitions.top(schema["schema"])
+    return fields_of(schema, _KNOWN_SETTINGS), definitions
 
 
 def is_overridden(model: type[BaseModel], name: str) -> bool:
@@ -142,53 +167,106 @@ def is_overridden(model: type[BaseModel], name: str) -> bool:
     return function is not original
 
 
-def _field_plan(name: str, entry: Schema, config: Schema) -> FieldPlan:
+def _field_plan(
+    place: int, name: str, entry: Schema, config: Schema, definitions: Definitions
+) -> FieldPlan:
     check_keys(entry, _FIELD_KEYS)
-    source = entry.get("validation_alias", name)
-    if not isinstance(source, str):
-        raise Unprovable("an alias with choices or a path")
-    schema: Schema = entry["schema"]
-    default, has_default = None, False
+    schema = definitions.resolved(entry["schema"])
+    if _has_field_serializer(schema):
+        raise Unprovable("a serializer that is given the whole model")
+    entry = {**entry, "schema": schema}
+    default, default_json, has_default = None, None, False
     if schema["type"] == "default":
-        check_keys(schema, _DEFAULT_KEYS)
+        check_keys(schema, DEFAULT_KEYS)
         default, has_default = schema.get("default"), "default" in schema
         has_default = has_default and not schema.get("validate_default")
         schema = schema["schema"]
-    kernel, python, why = None, None, ""
+    kernel, why = None, ""
     try:
         kernel = kernel_for(schema, config)
     except Unprovable as reason:
         why = str(reason)
-        if lonely := obstacle(schema):
-            raise Unprovable(lonely) from reason
-        by_alias = config.get("loc_by_alias", True)
-        python = FieldValidator(schema, config, source if by_alias else name)
-    if has_default and (kernel is None or not _default_fits(default, kernel)):
-        default, has_default = None, False
+    dumper = Dumper(schema, config)
+    if has_default:
+        default_json, has_default = _dumped(default, dumper)
+    key = entry.get("serialization_alias", name) if config.get("serialize_by_alias") else name
     items: Any = {"type": "list", "items_schema": dict(schema)}
-    validator = SchemaValidator(items, dict(config))  # type: ignore[arg-type]
-    return FieldPlan(name, source, kernel, python, why, validator, default, has_default)
+    return FieldPlan(
+        name=name,
+        key=None if entry.get("serialization_exclude") else key,
+        paths=_paths(name, entry, config),
+        kernel=kernel,
+        why=why,
+        schema=schema,
+        entry=entry,
+        validator=FieldValidator(schema, config, place),
+        many=SchemaValidator(items, dict(config)),  # type: ignore[arg-type]
+        dumper=dumper,
+        default=default,
+        default_json=default_json,
+        has_default=has_default,
+        loc_by_alias=config.get("loc_by_alias", True),
+    )
 
 
-def default_cell(value: Any) -> str | None:
-    """The text that a default is written as."""
-    if value is None or isinstance(value, str):
-        return value
-    return json_text(value)
+def _dumped(default: Any, dumper: Dumper) -> tuple[Any, bool]:
+    """What a default is in JSON mode, and whether that is known: it may be no value of its type."""
+    findings = Findings()
+    (dumped,) = dumper.dump([default], (0,), "json", findings)
+    return dumped, not len(findings)
 
 
-def _default_fits(value: Any, kernel: Kernel) -> bool:
-    """Defaults are not validated; one of another type than its field's has to go to pydantic."""
-    if value is None:
-        return True
-    kinds = {
-        ("plain", None): str,
-        ("json", "int"): int,
-        ("json", "float"): float,
-        ("json", "bool"): bool,
-    }
-    fits = type(value) is kinds.get((kernel.encoding, kernel.logical))
-    return fits and default_cell(value) != "null"
+def _paths(name: str, entry: Schema, config: Schema) -> tuple[tuple[str | int, ...], ...]:
+    """Where pydantic looks a field up, in its order."""
+    paths = [tuple(path) for path in alias_paths(entry)]
+    if not paths:
+        return ((name,),)
+    if not config.get("validate_by_alias", True):
+        paths = []
+    if config.get("validate_by_name", False):
+        paths.append((name,))
+    return tuple(paths)
+
+
+def _has_field_serializer(schema: Any) -> bool:
+    """Whether a value's serializer is a method of the model, which is given the whole of it."""
+    if isinstance(schema, Mapping):
+        if schema.get("is_field_serializer"):
+            return True
+        if schema.get("type") in ("model-fields", "dataclass-args", "typed-dict"):
+            return False
+        inner = (value for key, value in schema.items() if key not in ("metadata", "default"))
+        return any(map(_has_field_serializer, inner))
+    return isinstance(schema, list | tuple) and any(map(_has_field_serializer, schema))
+
+
+def _groups(plans: Sequence[FieldPlan]) -> tuple[frozenset[int], ...]:
+    """The fields that pydantic has to see together, for their validators to see what, and in which
+    order, a row loop shows them.
+
+    A validator that may look at other fields is shown those before its own. One that stands at several
+    fields is called for one row after the other, and so are all validators between them.
+    """
+    python = [place for place, plan in enumerate(plans) if any(user_functions(plan.entry))]
+    wanted: list[set[int]] = []
+    users: dict[int, list[int]] = {}
+    for place, plan in enumerate(plans):
+        if reads_data(plan.entry["schema"]):
+            wanted.append(set(range(place + 1)))
+        elif takes_info(plan.entry["schema"]):
+            wanted.append({place})
+        for function in user_functions(plan.entry):
+            users.setdefault(id(function), []).append(place)
+    for places in users.values():
+        if len(set(places)) > 1:
+            wanted.append({p for p in python if min(places) <= p <= max(places)} | set(places))
+    groups: list[set[int]] = []
+    for group in wanted:
+        for other in [other for other in groups if other & group]:
+            groups.remove(other)
+            group |= other
+        groups.append(group)
+    return tuple(sorted(map(frozenset, groups), key=min))
 
 
 def has_own_text(model: type[BaseModel]) -> bool:

@@ -11,9 +11,18 @@ import calendar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from zoopipe.arrays import EMPTY, byte_slice, int64_scalar, no_nulls, text_array, text_scalar
+from zoopipe.arrays import (
+    EMPTY,
+    byte_slice,
+    int64_scalar,
+    no_nulls,
+    text_array,
+    text_scalar,
+    within,
+)
+from zoopipe.arrow_text import is_plain_time, is_plain_timestamp
 from zoopipe.columns import Encoding, concat
-from zoopipe.validation.kernels import Kernel, Proof, cast_or_none, sure_or_matching
+from zoopipe.validation.kernels import Kernel, Proof, cast_or_none, sure_or_matching, typed_proof
 
 _MONTH_DAY = (
     r"(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
@@ -27,6 +36,7 @@ _DATE = rf"(?:[12][0-9]{{3}}-{_MONTH_DAY}|{_LEAP_DAY})"
 _TAIL = r"(?:\.[0-9]{1,6})?(?:Z|[-+](?:[01][0-9]|2[0-3]):[0-5][0-9])?"
 _TIME = rf"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]{_TAIL}"
 
+_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000}
 # The days that every year has: 2023 had no other.
 _DAYS = text_array(
     [
@@ -93,6 +103,7 @@ class DateKernel(Kernel):
     logical: str | None = "date"
     _PATTERN = rf"^{_DATE}$"
     _YEAR_ONE = -719162  # 0001-01-01 in days since 1970
+    _LAST_DAY = 2932896  # 9999-12-31
 
     def prove_text(self, column: pa.StringArray) -> Proof:
         # Arrow parses YYYY-MM-DD alone, and knows which days there are, at a fifth of the cost.
@@ -106,6 +117,20 @@ class DateKernel(Kernel):
         """Years from 1000 on, and days that every year has."""
         return pc.and_(_usual_day(column), _length(column, 10))
 
+    def prove_typed(self, column: pa.Array) -> Proof | None:
+        """Dates of the years that Python has."""
+        if not self.is_exact(column.type):
+            return None
+        days = cast_or_none(column, pa.date32())
+        if days is None:
+            return None
+        return typed_proof(
+            within(days.view(pa.int32()), self._YEAR_ONE, self._LAST_DAY).view(pa.date32())
+        )
+
+    def is_exact(self, kind: pa.DataType) -> bool:
+        return bool(pa.types.is_date(kind))
+
 
 class DateTimeKernel(Kernel):
     """ISO date and time, naive or with an offset. Seconds, or the whole time of day, may be missing."""
@@ -114,7 +139,8 @@ class DateTimeKernel(Kernel):
     logical: str | None = "datetime"
     _PATTERN = rf"^{_DATE}[T ]{_TIME}$"
     _SEPARATOR_AT, _SECONDS_END = 10, 19
-    _YEAR_ONE = -62135596800  # 0001-01-01 in seconds since 1970
+    # 0001-01-01T00:00:00 and 9999-12-31T23:59:59, in seconds since 1970
+    _FIRST_SECOND, _LAST_SECOND = -62135596800, 253402300799
     _MINUTES = text_array([f"{mark}{clock}" for mark in "T " for clock in _CLOCK])
 
     def prove_text(self, column: pa.StringArray) -> Proof:
@@ -155,13 +181,26 @@ class DateTimeKernel(Kernel):
         if times is None:
             return False
         first = pc.min(times.view(pa.int64())).as_py()
-        return bool(first is None or first >= self._YEAR_ONE)
+        return bool(first is None or first >= self._FIRST_SECOND)
 
     def _usual(self, column: pa.StringArray) -> pa.BooleanArray:
         """Days that every year has, to the second."""
         usual_minute = pc.is_in(byte_slice(column, 10, 16), value_set=self._MINUTES)
         usual_second = pc.is_in(byte_slice(column, 16), value_set=_SECONDS)
         return pc.and_(_usual_day(column), pc.and_(usual_minute, usual_second))
+
+    def prove_typed(self, column: pa.Array) -> Proof | None:
+        """Timestamps, naive or in UTC, of the years that Python has."""
+        kind = column.type
+        if not self.is_exact(kind):
+            return None
+        second = _PER_SECOND[kind.unit]
+        least, most = self._FIRST_SECOND * second, (self._LAST_SECOND + 1) * second - 1
+        ticks = within(column.view(pa.int64()), least, most)
+        return typed_proof(ticks.view(kind).cast(pa.timestamp("us", kind.tz)))
+
+    def is_exact(self, kind: pa.DataType) -> bool:
+        return is_plain_timestamp(kind)
 
 
 class TimeKernel(Kernel):
@@ -170,6 +209,7 @@ class TimeKernel(Kernel):
     encoding: Encoding = "bare"
     _PATTERN = rf"^{_TIME}$"
     _SECONDS_END = 8
+    _LAST_TICK = 86_400_000_000 - 1  # The day's last microsecond.
     _MINUTES = text_array(_CLOCK)
 
     def prove_text(self, column: pa.StringArray) -> Proof:
@@ -184,3 +224,13 @@ class TimeKernel(Kernel):
         """To the second, naive or in UTC."""
         usual_minute = pc.is_in(byte_slice(column, 0, 5), value_set=self._MINUTES)
         return pc.and_(usual_minute, pc.is_in(byte_slice(column, 5), value_set=_SECONDS))
+
+    def prove_typed(self, column: pa.Array) -> Proof | None:
+        """Times of day, without an offset."""
+        if not self.is_exact(column.type):
+            return None
+        ticks = column.cast(pa.time64("us")).view(pa.int64())
+        return typed_proof(within(ticks, 0, self._LAST_TICK).view(pa.time64("us")))
+
+    def is_exact(self, kind: pa.DataType) -> bool:
+        return is_plain_time(kind)

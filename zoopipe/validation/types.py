@@ -22,6 +22,10 @@ from zoopipe.validation.constraints import (
     decimal_bounds_of,
     is_plain_pattern,
 )
+from zoopipe.validation.core_schema import TEXT_SETTINGS as TEXT_SETTINGS
+from zoopipe.validation.core_schema import Schema as Schema
+from zoopipe.validation.core_schema import Unprovable as Unprovable
+from zoopipe.validation.core_schema import check_keys as check_keys
 from zoopipe.validation.durations import DurationKernel
 from zoopipe.validation.kernels import (
     BytesKernel,
@@ -31,21 +35,12 @@ from zoopipe.validation.kernels import (
     TypedKernel,
     UUIDKernel,
 )
+from zoopipe.validation.nested import list_kernel, model_kernel
 from zoopipe.validation.network import EmailKernel, UrlKernel, is_email, is_url
 from zoopipe.validation.numbers import BoolKernel, DecimalKernel, FloatKernel, IntKernel
 from zoopipe.validation.temporal import DateKernel, DateTimeKernel, TimeKernel
 from zoopipe.validation.unions import Member, UnionKernel
 
-Schema = Mapping[str, Any]
-
-#: Settings of a model that constrain text, and what they are called in the schema of a `str`.
-TEXT_SETTINGS = {
-    "str_strip_whitespace": "strip_whitespace",
-    "str_to_lower": "to_lower",
-    "str_to_upper": "to_upper",
-    "str_min_length": "min_length",
-    "str_max_length": "max_length",
-}
 _COMMON_KEYS = {"type", "metadata", "ref", "strict"}
 _LONGEST = 1 << 62
 _NUMBER_KEYS = _COMMON_KEYS | {"gt", "ge", "lt", "le", "multiple_of"}
@@ -62,24 +57,6 @@ KERNELS: Mapping[str, Kernel] = {
     "timedelta": DurationKernel(),
     "uuid": UUIDKernel(),
 }
-
-
-class Unprovable(Exception):
-    """Columns cannot prove a part of a model; the message says which, for people."""
-
-
-def check_keys(schema: Schema, known: set[str]) -> None:
-    """Refuses a schema that has keys which are not `known` to change nothing.
-
-    Raises:
-        Unprovable: it has.
-    """
-    for key in schema.keys() - known:
-        raise Unprovable(f"{key} of {schema['type']}")
-    # Metadata only speaks of JSON schemas; anything that is not plainly that is not trusted.
-    for key in schema.get("metadata") or {}:
-        if not key.startswith("pydantic_js"):
-            raise Unprovable(f"metadata {key}")
 
 
 def kernel_for(schema: Schema, config: Schema) -> Kernel:
@@ -249,6 +226,8 @@ def _union(schema: Schema, config: Schema) -> Kernel:
         return KERNELS["str"]
     members = []
     for kind, choice in choices:
+        if kind == "list":
+            raise Unprovable("a union with type list")
         kernel = kernel_for(choice, config)
         # What is strict refuses text.
         if not isinstance(kernel, TypedKernel):
@@ -296,6 +275,8 @@ _MAKERS: Mapping[str, Callable[[Schema, Schema], Kernel]] = {
     "enum": _enum,
     "bytes": _bytes,
     "function-after": _function_after,
+    "list": lambda schema, config: list_kernel(schema, config, kernel_for),
+    "model": lambda schema, config: model_kernel(schema, config, kernel_for),
     "function-wrap": _url,
     "union": _union,
 }

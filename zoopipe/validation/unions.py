@@ -46,6 +46,7 @@ class UnionKernel(Kernel):
     """
 
     def __init__(self, members: Sequence[Member]) -> None:
+        self.json_type = pa.null()
         encodings = {member.kernel.encoding for member in members}
         if not members:
             raise ValueError("a union that takes no text")

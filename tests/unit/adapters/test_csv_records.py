@@ -9,11 +9,20 @@ import pickle
 import signal
 from concurrent.futures import ThreadPoolExecutor
 
+import pyarrow as pa
 import pytest
 
 from zoopipe import DeclarationError
 from zoopipe.adapters import csv_records
-from zoopipe.adapters.csv_records import Dialect, guess_start, is_plain, plain_cut, read_records
+from zoopipe.adapters.csv_records import (
+    Dialect,
+    guess_start,
+    is_plain,
+    line_offsets,
+    plain_cut,
+    read_records,
+    summed_offsets,
+)
 
 COMMA = Dialect(",", '"', "utf-8")
 
@@ -153,3 +162,38 @@ def test_guess_finds_a_record_when_the_widths_tell(window: bytes, expected: int)
 
 def test_guess_asks_for_more_when_no_line_ends() -> None:
     assert guess_start(b"no newline", COMMA, 2, at_end=False) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "summed"),
+    [
+        (b"a,b\nccc,\n,dd\n", True),
+        (b"a,b\nccc,\n,dd", True),
+        ("é,日本\n😀,\n".encode(), True),
+        (b",\n,\n", True),
+        (b"a,b\r\nc,d\r\n", False),
+        (b"a,b\n\nc,d\n", False),
+        (b"\na,b\nc,d\n", False),
+        (b"a,b\nc,d\n\n", False),
+        (b"a,b\r\nc,d\n", False),
+    ],
+)
+def test_offsets_are_where_csv_finds_records_when_they_are_summed_of_cells(
+    data: bytes, summed: bool
+) -> None:
+    rows = by_csv(data)
+    batch = pa.RecordBatch.from_arrays(
+        [pa.array(column, pa.string()) for column in zip(*rows, strict=True)], names=["x", "y"]
+    )
+    expected = list(read_records(data, COMMA, None, at_end=True).offsets)
+    found = summed_offsets(data, batch.slice(0))
+    assert (found is not None) == summed
+    offsets = line_offsets(data, len(rows)) if found is None else found
+    assert list(offsets[: len(rows)]) == expected
+    assert found is None or list(found) == expected
+    assert offsets[:2] == expected[:2]
+
+
+def test_offsets_are_not_summed_when_a_cell_was_read_as_null() -> None:
+    batch = pa.RecordBatch.from_pydict({"x": ["a", None], "y": ["b", "c"]})
+    assert summed_offsets(b"a,b\nNA,c\n", batch) is None

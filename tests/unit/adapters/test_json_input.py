@@ -215,6 +215,33 @@ def test_shards_read_as_json_when_lines_are_random(
         assert data[reject["_offset"] :].lstrip().startswith(data[place : place + 1])
 
 
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(
+    st.lists(
+        st.sampled_from(
+            [b"{}", b"a", b" ", b"\t", b"\r", b"\n", b"\n", b"\xc3\xa9", b"\xff", b"\0"]
+        )
+    )
+)
+def test_records_are_stripped_lines_when_bytes_are_random(pieces: list[bytes]) -> None:
+    data = b"".join(pieces)
+    expected, bad, starts, offset = [], [], [], 0
+    for line in data.split(b"\n"):
+        if record := line.strip(b" \t\r"):
+            starts.append(offset)
+            try:
+                expected.append(record.decode())
+            except UnicodeDecodeError:
+                bad.append(len(starts) - 1)
+        offset += len(line) + 1
+    block = json_adapter._lines_block(data, 7)
+    block.batch.validate(full=True)
+    assert block.batch.column(0).to_pylist() == expected
+    assert [record.record for record in block.unparsed] == bad
+    assert (block.start, block.end, block.records) == (7, 7 + len(data), len(starts))
+    assert list(block.offsets()) == starts
+
+
 # Arrays
 
 

@@ -179,6 +179,58 @@ def test_csv_cells_are_the_json_modes_when_hooks_run(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("ragged", [False, True])
+def test_csv_cells_are_those_of_csv_and_json_when_a_hook_gives_any_value(
+    tmp_path: Path, ragged: bool
+) -> None:
+    days = [date(1, 1, 1), None, date.max, date(2024, 2, 29)]
+    rows: list[dict[str, Any]] = [
+        {"s": 'a "b", c\n', "f": 1e16, "d": days[0], "x": [1, "é"], "t": datetime(2024, 1, 1, 1)},
+        {"s": None, "f": float("nan"), "d": days[1], "x": "text", "t": None},
+        {"s": "null", "f": -0.0, "d": days[2], "x": Decimal("1.50"), "t": datetime.max},
+        {"s": '"', "f": None, "d": days[3], "x": {"a": None}, "t": datetime.min},
+    ]
+    if ragged:
+        del rows[1]["t"]
+    values = iter(rows)
+    pipe = csv_pipe(
+        tmp_path,
+        "a\n1\n2\n3\n4\n",
+        pre_validation_hooks=[lambda row: next(values)],
+        output_adapter=CSVOutputAdapter(tmp_path / "out.csv", fieldnames=list("sfdxtn")),
+    )
+    pipe.run()
+    found = list(csv.reader(io.StringIO((tmp_path / "out.csv").read_text(), newline="")))
+    assert found == [
+        list("sfdxtn"),
+        ['a "b", c\n', "1e+16", "0001-01-01", '[1,"é"]', "2024-01-01T01:00:00", ""],
+        ["", "NaN", "", "text", "", ""],
+        ["null", "-0.0", "9999-12-31", "1.50", "9999-12-31T23:59:59.999999", ""],
+        ['"', "", "2024-02-29", '{"a":null}', "0001-01-01T00:00:00", ""],
+    ]
+
+
+def test_csv_rows_are_refused_alone_when_they_have_an_unknown_column_or_no_text(
+    tmp_path: Path,
+) -> None:
+    changes = iter([{}, {"b": 1}, {"a": object()}, {"a": "\ud800"}, {}])
+    out = tmp_path / "out.csv"
+    pipe = csv_pipe(
+        tmp_path,
+        "a\n1\n2\n3\n4\n5\n",
+        pre_validation_hooks=[lambda row: {**row, **next(changes)}],
+        output_adapter=CSVOutputAdapter(out),
+    )
+    pipe.run()
+    rejects = [json.loads(line) for line in (tmp_path / "rejected.jsonl").read_text().splitlines()]
+    assert out.read_text() == "a\n1\n5\n"
+    assert [(reject["a"], reject["_errors"][0]["type"]) for reject in rejects] == [
+        ("2", "unknown_column"),
+        ("3", "not_serializable"),
+        ("4", "not_serializable"),
+    ]
+
+
 def test_row_is_rejected_alone_when_a_validator_raises_no_value_error(tmp_path: Path) -> None:
     class Inverse(BaseModel):
         a: int

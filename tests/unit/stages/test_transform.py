@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Callable
 from datetime import date, datetime
@@ -14,6 +16,7 @@ import pyarrow.compute as pc
 import pytest
 from piping import csv_pipe, json_pipe, ran
 from pydantic import BaseModel, RootModel
+from pydantic_core import to_json
 
 from zoopipe import (
     BaseHook,
@@ -133,6 +136,71 @@ def test_function_gets_just_its_columns_and_updates_the_row(tmp_path: Path) -> N
     out = ran(tmp_path, csv_pipe(tmp_path, CSV, pre_validation_hooks=[hook]))
     assert seen[0] == {"name": "ann"}
     assert out.rows[0] == {"id": "1", "name": "ANN", "city": "Oslo", "new": 1}
+
+
+ASKING = {
+    "alike": lambda row: {"new": len(row), "name": row["name"].upper()},
+    "ragged": lambda row: {"name": "x"} if row["name"] == "bob" else {"city": 1.5},
+    "nothing": lambda row: {},
+    "of many types": lambda row: {"new": 1 if row["name"] == "bob" else "one"},
+    "of no Arrow type": lambda row: {"name": [row["name"], Decimal("1.50")]},
+    "dropping": lambda row: None if row["name"] == "bob" else {"new": True},
+    "dropping all": lambda row: None,
+    "no dict": lambda row: row["name"] if row["name"] == "bob" else {"name": None},
+    "raising": lambda row: {"city": date(2024, 2, len(row["name"]) // (row["name"] != "bob"))},
+    "what JSON cannot hold": lambda row: {"new": "\ud800" if row["name"] == "bob" else "é"},
+    "no text as key": lambda row: {1: row["name"]},
+    "changing what it is given": lambda row: row.clear() or {"new": 2**70},
+}
+
+
+@pytest.mark.parametrize("name", sorted(ASKING))
+@pytest.mark.parametrize("columns", [["name"], ["name", "city", "name"], ["name", "nowhere"]])
+@pytest.mark.parametrize("later", [[], [lambda row: {**row, "seen": repr(row)}]])
+def test_rows_are_updated_as_dicts_are_when_a_function_asks_for_columns(
+    tmp_path: Path, name: str, columns: list[str], later: list[Any]
+) -> None:
+    hook = FunctionHook(ASKING[name], columns=columns)
+    out = ran(tmp_path, csv_pipe(tmp_path, CSV, pre_validation_hooks=[hook, *later]))
+    expected, refused, dropped = [], [], 0
+    for number, row in enumerate(csv.DictReader(io.StringIO(CSV)), 1):
+        try:
+            result = ASKING[name]({key: row[key] for key in columns if key in row})
+            if result is None:
+                dropped += 1
+                continue
+            row = {**row, **result}
+            for function in later:
+                row = function(row)
+            expected.append(to_json(row).decode())
+        except Exception:
+            refused.append(number)
+    assert out.lines == expected
+    assert [reject["_row"] for reject in out.rejects] == refused
+    assert out.report.dropped_count == dropped
+
+
+def test_rows_differ_when_a_function_gives_one_dict_again_and_again(tmp_path: Path) -> None:
+    answer: dict[str, Any] = {}
+
+    def upper(row: dict[str, Any]) -> dict[str, Any]:
+        answer["name"] = row["name"].upper()
+        return answer
+
+    hook = FunctionHook(upper, columns=["name"])
+    out = ran(tmp_path, csv_pipe(tmp_path, CSV, pre_validation_hooks=[hook]))
+    assert [row["name"] for row in out.rows] == ["ANN", "BOB", "CID", "DAN"]
+
+
+def test_columns_are_proved_or_refused_when_a_function_changed_some(tmp_path: Path) -> None:
+    seen: list[Any] = []
+    first = FunctionHook(lambda row: {"id": row["id"] + "0"}, columns=["id"])
+    last = FunctionHook(lambda row: seen.append(row) or {"name": None}, columns=["id", "born"])
+    hooks = {"pre_validation_hooks": [first], "post_validation_hooks": [last]}
+    out = ran(tmp_path, csv_pipe(tmp_path, CSV, schema_model=User, **hooks))
+    assert [row["id"] for row in out.rows] == [10, 20, 40]
+    assert seen == [{"id": 10, "born": None}, {"id": 20, "born": None}, {"id": 40, "born": None}]
+    assert [(reject["id"], reject["_stage"]) for reject in out.rejects] == [("x", "validate")]
 
 
 def test_function_refuses_row_when_columns_are_asked_of_no_object(tmp_path: Path) -> None:
@@ -342,6 +410,34 @@ def test_pipe_fails_naming_the_hook_when_no_entries_come_back(
 ) -> None:
     pipe = csv_pipe(tmp_path, CSV, pre_validation_hooks=[Entries(lambda e, s: returned)])
     with pytest.raises(RunFailed, match=r"Entries\.execute gave"):
+        pipe.run()
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"id": []}, "TypeError on rows 1 to 4"),
+        ({"status": "unheard of"}, "ValueError on rows 1 to 4"),
+        ({"raw_data": None}, "left NoneType as raw_data"),
+        ({"raw_data": [("a", 1)]}, "left list as raw_data"),
+        ("id", "KeyError on rows 1 to 4"),
+        ("status", "KeyError on rows 1 to 4"),
+        ("raw_data", "KeyError on rows 1 to 4"),
+    ],
+)
+def test_pipe_fails_naming_the_hook_when_its_own_entries_come_back_damaged(
+    tmp_path: Path, changes: Any, message: str
+) -> None:
+    def damage(entries: list[Any], store: dict[str, Any]) -> list[Any]:
+        if isinstance(changes, str):
+            del entries[2][changes]
+        else:
+            entries[2].update(changes)
+        return entries
+
+    pipe = csv_pipe(tmp_path, CSV, pre_validation_hooks=[Entries(damage)])
+    with pytest.raises(RunFailed, match=rf"Entries.*{message}"):
         pipe.run()
     assert not (tmp_path / "out.jsonl").exists()
 

@@ -11,6 +11,7 @@ from differential import check_plan, text_batch
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 from row_models import ROW_MODELS
 
+from zoopipe.columns import rows_of
 from zoopipe.errors import DeclarationError
 from zoopipe.validation import compile_plan
 
@@ -82,8 +83,19 @@ def test_plan_is_columnar_when_fields_are_plain(model: type[BaseModel]) -> None:
 # Models that stand among those for whole rows since their fields have more than a type.
 PROVED = {
     "Bytes",
+    "Choices",
     "Constrained",
     "DefaultFactory",
+    "Excluded",
+    "ExtraAllow",
+    "FrozenField",
+    "Nested",
+    "PlainSerialized",
+    "PopulateByName",
+    "Seconds",
+    "SecondsAsFloat",
+    "SerializeByAlias",
+    "Strict",
     "EnumValues",
     "FieldValidator",
     "RaisesAnything",
@@ -181,7 +193,7 @@ def test_plan_validates_values_when_columns_are_typed_already() -> None:
 
     batch = pa.RecordBatch.from_pydict({"a": [1, 2, None], "b": ["x", "y", "z"]})
     accepted = compile_plan(Model).columns(batch)
-    assert accepted.batch.column(0).to_pylist() == ['{"a":1,"b":"x"}', '{"a":2,"b":"y"}']
+    assert rows_of(accepted.batch) == [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]
     assert [position for position, _ in accepted.refused] == [2]
 
 
@@ -207,7 +219,7 @@ def test_plan_refuses_the_row_when_its_json_text_cannot_be_made() -> None:
         a: Any
 
     for nonfinite in ("null", "constants"):
-        accepted = compile_plan(Loose, nonfinite).whole_rows([{"a": "\ud800"}, {"a": 1}])
+        accepted = compile_plan(Loose, nonfinite).whole.lines([{"a": "\ud800"}, {"a": 1}])
         assert accepted.batch.column(0).to_pylist() == ['{"a":1}']
         assert [position for position, _ in accepted.refused] == [0]
 
@@ -224,7 +236,7 @@ def test_plan_gives_reasons_that_utf8_holds_when_a_value_is_a_lone_surrogate(
         def _refuse(cls, value: Any) -> Any:
             raise kind(f"not {value}")
 
-    ((_, reasons),) = compile_plan(Picky).whole_rows([{"a": "\ud800"}]).refused
+    ((_, reasons),) = compile_plan(Picky).whole.lines([{"a": "\ud800"}]).refused
     assert reasons[0]["msg"].encode()
 
 

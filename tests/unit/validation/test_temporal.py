@@ -139,7 +139,9 @@ LOOSENED: list[Any] = [
     pytest.param(datetime, DateTimeKernel, "_PATTERN", ANY_DATETIME, [f"{NOON}+24:00"], id="day"),
     pytest.param(datetime, DateTimeKernel, "_PATTERN", ANY_DATETIME, [f"{NOON}.1234567"], id="7"),
     pytest.param(datetime, DateTimeKernel, "_SECONDS_END", 18, [f"{NOON}.5"], id="tail"),
-    pytest.param(datetime, DateTimeKernel, "_YEAR_ONE", -(10**11), ["0000-01-01T00:00:00"], id="0"),
+    pytest.param(
+        datetime, DateTimeKernel, "_FIRST_SECOND", -(10**11), ["0000-01-01T00:00:00"], id="0"
+    ),
     pytest.param(
         datetime,
         DateTimeKernel,
