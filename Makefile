@@ -6,11 +6,12 @@ WORKERS ?= $(shell nproc)
 ROWS ?= 500000
 REPEATS ?= 5
 
-.PHONY: help demo test lint format bench peers clean
+.PHONY: help demo test fuzz lint format bench peers clean
 
 help:
 	@echo "make demo    run the main job on 336,776 real rows, on all cores"
 	@echo "make test    run every test"
+	@echo "make fuzz    give 10,000,000 hostile rows to random models, beside pydantic (ROWS= SEED= BLOCK=)"
 	@echo "make lint    style and types"
 	@echo "make format  put the code into the house's format"
 	@echo "make bench   measure, beside other tools, and draw a chart (ROWS=$(ROWS) REPEATS=$(REPEATS))"
@@ -27,6 +28,10 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest
+
+fuzz: ROWS = 10000000
+fuzz: $(VENV)/.installed
+	PYTHONPATH=tests $(BIN)/python -m marathon --rows $(ROWS) $(if $(SEED),--seed $(SEED)) $(if $(BLOCK),--block $(BLOCK))
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .

@@ -331,7 +331,10 @@ def _typed_column(column: pa.Array, field: pa.Field) -> tuple[pa.Array, pa.Field
     if encoding_of(field) == "plain" or logical is None:
         return column, field
     kind = LOGICAL_TYPES[logical]
-    if logical == "datetime" and pc.ends_with(column, pattern="Z").true_count:
+    if logical == "datetime" and (in_utc := pc.ends_with(column, pattern="Z").true_count):
+        # Arrow would take any offset for its moment in UTC, which is another text.
+        if in_utc < len(column) - column.null_count:
+            return column, field
         kind = pa.timestamp("us", tz="UTC")
     try:
         values = column.cast(kind)

@@ -225,6 +225,14 @@ def test_columns_are_typed_when_all_their_values_fit(
     assert typed(batch).column(0).to_pylist() == expected
 
 
+@pytest.mark.parametrize("others", ["2024-01-01T02:00:00+02:00", "2024-01-01T00:00:00"])
+def test_datetimes_stay_text_when_their_offsets_differ(others: str) -> None:
+    texts = ["2024-01-01T00:00:00Z", others, None]
+    schema = pa.schema([encoded_field("v", "bare", "datetime")])
+    batch = typed(pa.RecordBatch.from_arrays([text_array(texts)], schema=schema))
+    assert batch.column(0).to_pylist() == texts
+
+
 def test_batch_is_of_whole_rows_when_it_holds_records() -> None:
     rows = [{"a": 1}, {"b": [None]}, {}]
     batch = record_batch(text_array([json.dumps(row) for row in rows]))

@@ -75,7 +75,8 @@ class UrlKernel(Kernel):
         ValueError: no special scheme is allowed.
     """
 
-    encoding: Encoding = "bare"
+    # Plain, for what pydantic makes of other text may need escapes: a host may have a quote.
+    encoding: Encoding = "plain"
     #: `file` is special too, but has no need for a host.
     _SPECIAL = ("http", "https", "ws", "wss", "ftp")
     # A label that begins with a letter ends no IPv4 address.

@@ -65,21 +65,25 @@ class UnionKernel(Kernel):
                 self._ways.append(_Way(member.kernel, [rule for rule in rules if rule is not None]))
 
     def prove_text(self, column: pa.StringArray) -> Proof:
-        cells, proved = column, None
-        for kernel, conditions in self._ways:
-            proof = kernel.prove(column)
-            assert proof is not None, "members know text"
-            mask = column.is_valid() if proof.proved is None else no_nulls(proof.proved)
-            for condition in conditions:
-                mask = pc.and_(mask, condition(column))
-            if proved is None:
-                cells, proved = proof.cells, mask
-            else:
-                cells = pc.if_else(proved, cells, proof.cells)
-                proved = pc.or_(proved, mask)
+        cells, proved = _answers(self._ways[0], column)
+        for way in self._ways[1:]:
             if proved.true_count == len(proved):
                 break
+            rest = pc.invert(proved)
+            more, also = _answers(way, column.filter(rest))
+            cells = pc.replace_with_mask(cells, rest, more)
+            proved = pc.replace_with_mask(proved, rest, also)
         return self.proof(cells, proved)
+
+
+def _answers(way: _Way, column: pa.StringArray) -> tuple[pa.StringArray, pa.BooleanArray]:
+    """The answers of one member, and where they are the union's."""
+    proof = way.kernel.prove(column)
+    assert proof is not None, "members know text"
+    proved = column.is_valid() if proof.proved is None else no_nulls(proof.proved)
+    for condition in way.conditions:
+        proved = pc.and_(proved, no_nulls(condition(column)))
+    return proof.cells, proved
 
 
 def _always(column: pa.StringArray) -> pa.BooleanArray:

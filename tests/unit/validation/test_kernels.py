@@ -10,7 +10,8 @@ from uuid import UUID
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from differential import HOSTILE, check_plan
+from differential import check_plan
+from hostile import HOSTILE
 from pydantic import TypeAdapter, ValidationError, create_model
 from pydantic_core import to_json
 

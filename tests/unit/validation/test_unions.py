@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import pytest
-from differential import HOSTILE
+from hostile import HOSTILE
 from proofs import check_noticed, check_proofs, compare, has_no_kernel, kernel_of, model_of, proved
 from pydantic import (
     AfterValidator,
