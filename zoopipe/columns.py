@@ -25,6 +25,7 @@ from pydantic_core import to_json
 
 from zoopipe.arrays import (
     least_byte,
+    no_nulls,
     only_where,
     text_array,
     text_bytes,
@@ -65,6 +66,8 @@ _VALUE_TYPES = frozenset(
 # What JSON must escape, the same in serde (pydantic) and in Python's json.
 _NEEDS_ESCAPE = r'["\\\x00-\x1f]'
 _SPACE = 32
+# Floats that Arrow writes otherwise than pydantic: with an exponent, not finite, or tiny.
+_ODD_FLOAT = r"[en]|^-?0\.00000"
 _QUOTE, _NULL, _POINT_ZERO = text_scalar('"'), text_scalar("null"), text_scalar(".0")
 _SEPARATOR, _COMMA = text_scalar(""), text_scalar(",")
 _OPEN, _CLOSE = text_scalar("["), text_scalar("]")
@@ -157,16 +160,20 @@ def float_text(column: pa.DoubleArray, nonfinite: NonFinite = "null") -> pa.Stri
     """Floats as pydantic writes them: `1.0`, `1e+16`; not finite ones as null or by their names.
 
     Arrow's text is the same where it is a plain decimal of a number that is not tiny, save that
-    whole numbers lack the `.0`. A column with exponents, `nan`, or numbers below 0.00001 takes the
-    slow way, value by value.
+    whole numbers lack the `.0`. Exponents, `nan` and numbers below 0.00001 take the slow way, value by
+    value.
     """
     text = column.cast(pa.string())
     data = bytes(text_bytes(text))
+    odd = None
     if b"e" in data or b"n" in data or b"0.00000" in data:
-        return json_texts_or_null(column.to_pylist(), nonfinite)
-    if data.count(b".") == len(text) - text.null_count:
+        odd = no_nulls(pc.match_substring_regex(text, pattern=_ODD_FLOAT))
+    if data.count(b".") < len(text) - text.null_count:
+        text = pc.if_else(pc.equal(pc.floor(column), column), concat(text, _POINT_ZERO), text)
+    if odd is None or not odd.true_count:
         return text
-    return pc.if_else(pc.equal(pc.floor(column), column), concat(text, _POINT_ZERO), text)
+    written = json_texts_or_null(column.filter(odd).to_pylist(), nonfinite)
+    return pc.replace_with_mask(text, odd, written)
 
 
 def json_texts_or_null(

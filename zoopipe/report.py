@@ -40,7 +40,9 @@ class PipeReport:
         success_count: rows written.
         error_count: rows rejected.
         dropped_count, added_count: rows that hooks dropped and added.
-        deferred_count: rows that pydantic checked one by one; known when a shard ends.
+        deferred_count: rows that pydantic was given, whole or in part; known when a shard ends.
+        deferred_to: how many values of each field it was given, and how many `whole rows`; known when
+            a shard ends.
         ram_bytes: resident memory of the workers that run now.
         peak_ram_bytes: the most that `ram_bytes` has been.
         is_alive: whether workers run for it, or its output is being published.
@@ -60,6 +62,7 @@ class PipeReport:
     dropped_count: int = 0
     added_count: int = 0
     deferred_count: int = 0
+    deferred_to: Mapping[str, int] = field(default_factory=dict)
     ram_bytes: int = 0
     peak_ram_bytes: int = 0
     is_alive: bool = False
@@ -145,8 +148,16 @@ class FlowReport:
 
     @property
     def deferred_count(self) -> int:
-        """Rows that pydantic checked one by one."""
+        """Rows that pydantic was given, whole or in part."""
         return sum(pipe.deferred_count for pipe in self.pipes)
+
+    @property
+    def deferred_to(self) -> dict[str, int]:
+        """How many values of each field pydantic was given, and how many `whole rows`."""
+        total: Counter[str] = Counter()
+        for pipe in self.pipes:
+            total.update(pipe.deferred_to)
+        return dict(total.most_common())
 
     @property
     def ram_bytes(self) -> int:
@@ -262,11 +273,21 @@ def _table(pipes: Sequence[PipeReport]) -> tuple[list[tuple[str, ...]], list[str
         )
         if pipe.error:
             notes.append(f"pipe {pipe.pipe_index} failed: {pipe.error}")
+        if pipe.deferred_count:
+            notes.append(f"pipe {pipe.pipe_index} {_deferred(pipe)}")
         most = Counter(pipe.error_summary).most_common(5)
         notes += [
             f"pipe {pipe.pipe_index} rejected {count:,} rows for {name}" for name, count in most
         ]
     return rows, notes
+
+
+def _deferred(pipe: PipeReport) -> str:
+    """What share of the rows was deferred, and to what."""
+    read = max(pipe.total_processed, 1)
+    shares = [f"{name} {count / read:.2%}" for name, count in pipe.deferred_to.items()]
+    several = ", ".join([*shares[:5], *(["..."] if len(shares) > 5 else [])])
+    return f"deferred {pipe.deferred_count / read:.2%} of the rows to pydantic: {several}"
 
 
 def _text(table: tuple[list[tuple[str, ...]], list[str]]) -> str:

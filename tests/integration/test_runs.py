@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from local_runs import Item, items, items_pipe, python, staged, write_items
 from oracle import csv_dicts, csv_rows, json_lines, text_lines, validated
-from pydantic import BaseModel
+from pydantic import BaseModel, create_model
 
 from zoopipe import (
     BaseHook,
@@ -605,3 +605,17 @@ def test_run_as_one_job_a_time_when_one_worker_is_asked_for(tmp_path):
     engine = MultiProcessEngine(max_workers=1)
     assert PipeManager.parallelize_pipe(pipe, 5, engine=engine).run().success_count == 300
     assert json_lines(tmp_path / "out.jsonl") == items(300)
+
+
+def test_report_says_what_was_deferred_when_cells_needed_pydantic(tmp_path: Path) -> None:
+    source = tmp_path / "in.csv"
+    cells = ["1", " 2", "x", "4", "5_0", "6"]
+    source.write_text("a,b\n" + "".join(f"{cell},{cell}\n" for cell in cells))
+    pipe = Pipe(
+        CSVInputAdapter(source),
+        JSONOutputAdapter(tmp_path / "out.jsonl"),
+        schema_model=create_model("Row", a=(int, ...), b=(str, ...)),
+    )
+    report = PipeManager.parallelize_pipe(pipe, workers=2).run()
+    assert (report.deferred_count, report.deferred_to) == (3, {"a": 3})
+    assert "deferred 50.00% of the rows to pydantic: a 50.00%" in str(report)

@@ -161,3 +161,15 @@ def test_html_report_escapes_what_comes_from_data():
     assert "&lt;script&gt;alert(&#x27;&amp;&#x27;)&lt;/script&gt;" in markup
     assert "&lt;b&gt;: x" in markup
     assert markup.count("<tr>") == 2
+
+
+def test_flow_report_adds_up_what_was_deferred_to_what():
+    flow = FlowReport((report(deferred_to={"a": 1, "b": 2}), report(deferred_to={"a": 5})))
+    assert list(flow.deferred_to.items()) == [("a", 6), ("b", 2)]
+
+
+def test_printed_report_says_what_share_was_deferred_when_some_was():
+    counts = {"age": 15, "whole rows": 5}
+    text = str(report(total_processed=1000, deferred_count=19, deferred_to=counts))
+    assert "deferred 1.90% of the rows to pydantic: age 1.50%, whole rows 0.50%" in text
+    assert "deferred" not in str(report(total_processed=1000))

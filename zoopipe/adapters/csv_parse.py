@@ -13,8 +13,8 @@ from zoopipe.adapters.csv_records import (
     line_offsets,
     plain_cut,
     read_records,
-    summed_offsets,
 )
+from zoopipe.adapters.offsets import summed_offsets
 from zoopipe.arrays import text_array
 from zoopipe.reasons import Reason
 from zoopipe.storage.files import bom_length, encodes

@@ -22,6 +22,7 @@ from zoopipe.adapters.base import (
 )
 from zoopipe.adapters.cutting import cut_files
 from zoopipe.adapters.json_encode import JSONEncoder
+from zoopipe.adapters.offsets import summed_offsets
 from zoopipe.adapters.options import check_counts
 from zoopipe.adapters.text import Encoder, Framing, TextOutputAdapter
 from zoopipe.arrays import EMPTY, text_array, text_of
@@ -184,13 +185,14 @@ def _lines_block(data: bytes, position: int) -> Block:
     except pa.ArrowInvalid:
         lines = [record for line in data.split(b"\n") if (record := line.strip(_BLANK))]
         return _block(lines, lambda: _line_offsets(data), position, position + len(data))
+    batch = record_batch(records)
     return Block(
-        batch=record_batch(records),
+        batch=batch,
         source="",
         records=len(records),
         row_records=None,
         unparsed=[],
-        offsets=lambda: _line_offsets(data),
+        offsets=lambda: summed_offsets(data, batch) or _line_offsets(data),
         start=position,
         end=position + len(data),
         bytes_read=0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import accumulate
@@ -275,6 +275,7 @@ class PipeRun:
             dropped_count=sum(r.dropped for r in results) + sum(p.dropped for p in live),
             added_count=sum(r.added for r in results) + sum(p.added for p in live),
             deferred_count=sum(r.deferred for r in results),
+            deferred_to=_summed(r.deferred_to for r in results),
             ram_bytes=ram_bytes,
             peak_ram_bytes=self._peak_ram_bytes,
             is_alive=bool(self._running) or self.status is PipeStatus.RUNNING,
@@ -287,3 +288,11 @@ class PipeRun:
             shard_count=len(self._shards),
             error_summary=dict(self.reasons().most_common()),
         )
+
+
+def _summed(counts: Iterable[Iterable[tuple[str, int]]]) -> dict[str, int]:
+    """Counts by name, the largest first."""
+    total: Counter[str] = Counter()
+    for some in counts:
+        total.update(dict(some))
+    return dict(total.most_common())

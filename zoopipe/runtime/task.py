@@ -71,7 +71,8 @@ class ShardResult:
         ranges: what was really read of each file, from one record's start to another's.
         records: input records read.
         written, rejected, dropped, added: what became of them.
-        deferred: rows that went to pydantic one by one.
+        deferred: rows that pydantic was given, whole or in part.
+        deferred_to: field, or whole rows, and how many pydantic was given of it.
         bytes_read: bytes of input.
         summary: (field, error type) and how many rows it was a reason for.
         first_rejects: the first rejected rows, where no error output shows them.
@@ -84,6 +85,7 @@ class ShardResult:
     dropped: int = 0
     added: int = 0
     deferred: int = 0
+    deferred_to: tuple[tuple[str, int], ...] = ()
     bytes_read: int = 0
     summary: tuple[tuple[tuple[str, str], int], ...] = ()
     first_rejects: tuple[RejectedRow, ...] = ()
@@ -121,6 +123,7 @@ class _Attempt:
         self._records = 0
         self._totals: Counter[str] = Counter()
         self._summary: Counter[tuple[str, str]] = Counter()
+        self._deferred_to: Counter[str] = Counter()
         self._first_rejects: list[RejectedRow] = []
 
     def run(self) -> ShardResult:
@@ -170,6 +173,7 @@ class _Attempt:
         block = outcome.block
         append_range(self._ranges, FileRange(block.source, block.start, block.end))
         self._summary.update(outcome.summary)
+        self._deferred_to.update(outcome.deferred_to)
         if len(self._first_rejects) < NAMED_REJECTS:
             self._first_rejects += outcome.first_rejects
         self._totals.update(
@@ -198,6 +202,7 @@ class _Attempt:
         return ShardResult(
             ranges=tuple(self._ranges),
             summary=tuple(self._summary.items()),
+            deferred_to=tuple(self._deferred_to.items()),
             first_rejects=tuple(self._first_rejects[:NAMED_REJECTS]),
             **totals,
         )

@@ -46,7 +46,8 @@ class Outcome:
         rejects: the rejected rows, or None.
         rejected: how many rows were rejected.
         dropped, added: rows that hooks dropped and added.
-        deferred: rows that went to pydantic one by one.
+        deferred: rows that pydantic was given, whole or in part.
+        deferred_to: how many it was given of each field, or as whole rows.
         summary: how often each (field, error type) was a reason.
         first_rejects: the first rejected rows of the block, where no error output shows them.
     """
@@ -58,6 +59,7 @@ class Outcome:
     dropped: int
     added: int
     deferred: int
+    deferred_to: Counter[str]
     summary: Counter[tuple[str, str]]
     first_rejects: list[RejectedRow]
 
@@ -165,6 +167,7 @@ class Chain:
             dropped=flow.dropped,
             added=flow.added,
             deferred=flow.deferred,
+            deferred_to=flow.deferred_to,
             summary=summarize(block, flow.refused),
             first_rejects=first,
         )
@@ -196,6 +199,7 @@ class Chain:
         for position, instance in enumerate(accepted.instances):
             flow.instances[flow.origin_of(position)] = instance
         flow.deferred += accepted.deferred
+        flow.deferred_to += accepted.deferred_to
         if self._hooked_after:
             flow.batch = accepted.batch
         else:

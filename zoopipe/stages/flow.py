@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -47,7 +48,9 @@ class Flow:
             that is not known; None while the rows are just those of the block.
         instances: the model's instances that `values` are dumps of, by the origin of their row; only
             of models that may write values in their own way.
-        refused, dropped, added, deferred: what became of the others.
+        refused, dropped, added: what became of the others.
+        deferred: how many rows pydantic was given, whole or in part.
+        deferred_to: how many it was given of each field, or as whole rows.
     """
 
     block: Block
@@ -61,6 +64,7 @@ class Flow:
     dropped: int = 0
     added: int = 0
     deferred: int = 0
+    deferred_to: Counter[str] = field(default_factory=Counter)
     _unknown: int = 0
 
     @classmethod

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from zoopipe.reasons import Reason
 
 #: Stands for a model's whole rows where fields are counted by their names.
-WHOLE_ROWS = ""
+WHOLE_ROWS = "whole rows"
 
 
 @dataclass(slots=True)

@@ -21,8 +21,8 @@ from zoopipe.adapters.csv_records import (
     line_offsets,
     plain_cut,
     read_records,
-    summed_offsets,
 )
+from zoopipe.adapters.offsets import summed_offsets
 
 COMMA = Dialect(",", '"', "utf-8")
 

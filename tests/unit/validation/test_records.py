@@ -185,7 +185,7 @@ def test_odd_records_give_what_a_row_loop_gives_when_they_are_alone() -> None:
 
 def test_no_record_goes_to_pydantic_whole_when_all_are_of_one_shape() -> None:
     accepted = check_records(Person, texts_of(people(300, 1), compact=True))
-    assert accepted.deferred_to[""] == 0
+    assert accepted.deferred_to["whole rows"] == 0
     assert accepted.deferred == 0
 
 
@@ -195,7 +195,7 @@ def test_keys_that_come_and_go_give_several_shapes() -> None:
         if at % 3:
             del row["seen"]
     accepted = check_records(Person, texts_of(rows, compact=True))
-    assert accepted.deferred_to[""] == 0
+    assert accepted.deferred_to["whole rows"] == 0
 
 
 @pytest.mark.parametrize("model", [Rich, Forbids, Strict, Keeps, Calls])
