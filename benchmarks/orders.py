@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import random
+import unicodedata
 import uuid
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -96,7 +97,7 @@ def _order(rng: random.Random, number: int) -> list[str]:
         rng.choice(("post", "courier", "pickup")),
         rng.choice(("web", "shop", "phone")),
         f"{first} {last}",
-        f"{first}.{last}{rng.randrange(10_000)}@{rng.choice(_HOSTS)}".lower(),
+        f"{_plain(first)}.{_plain(last)}{rng.randrange(10_000)}@{rng.choice(_HOSTS)}".lower(),
         f"+{rng.randrange(10**9, 10**12)}",
         f"{rng.choice(_STREETS)} {rng.randrange(1, 200)}",
         rng.choice(_CITIES),
@@ -109,3 +110,8 @@ def _order(rng: random.Random, number: int) -> list[str]:
         f"{rng.uniform(0.05, 30):.3f}",
         rng.choice(("true", "false")),
     ]
+
+
+def _plain(name: str) -> str:
+    """A name as it stands in an address, without accents; nearly all addresses are ASCII."""
+    return unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()

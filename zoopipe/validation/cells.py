@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic_core import PydanticSerializationError
 
 from zoopipe.arrays import mask_of, no_nulls, positions_of, text_array, zeros
 from zoopipe.columns import (
@@ -19,6 +20,7 @@ from zoopipe.columns import (
     text_form,
 )
 from zoopipe.validation.check import BatchCheck, Checked
+from zoopipe.validation.fieldwise import refuse_unwritable
 
 
 def column_of(
@@ -32,8 +34,13 @@ def column_of(
         return column.take(zeros(rows)), column_field
     dumped = plan.dumper.dump(checked.values, checked.rows, "json", check.findings)
     if proof is None:
-        values = spread(rows, checked.rows, dumped)
-        return from_values(plan.key, values, nonfinite)
+        try:
+            return from_values(plan.key, spread(rows, checked.rows, dumped), nonfinite)
+        except (UnicodeEncodeError, PydanticSerializationError):
+            dumped = refuse_unwritable(dumped, checked.rows, check.findings)
+            return from_values(plan.key, spread(rows, checked.rows, dumped), nonfinite)
+    if dumped:
+        dumped = refuse_unwritable(dumped, checked.rows, check.findings)
     patches = {
         row: value
         for row, value in zip(checked.rows, dumped, strict=True)

@@ -47,6 +47,15 @@ class Findings:
         stopped = self._stopped
         return [row for row in rows if row not in stopped] if stopped else rows
 
+    def among(self, rows: Sequence[int]) -> list[int]:
+        """The places in `rows`, which ascend, of those that are refused."""
+        refused = self._reasons
+        if not refused:
+            return []
+        if isinstance(rows, range) and rows == range(len(rows)):
+            return sorted(row for row in refused if row < len(rows))
+        return [at for at, row in enumerate(rows) if row in refused]
+
     def __contains__(self, row: int) -> bool:
         return row in self._reasons
 
@@ -186,26 +195,26 @@ class Dumper:
         mode: Literal["json", "python"],
         findings: Findings,
     ) -> list[Any]:
-        """What the values are in `mode`; None for those of refused rows.
+        """What the values are in `mode`; for those of refused rows anything, of the others' types.
 
         A value that pydantic cannot dump has its row refused, as a loop over rows would.
         """
-        if len(findings):
-            kept = [at for at, row in enumerate(rows) if row not in findings]
-            if len(kept) < len(rows):
-                dumped: list[Any] = [None] * len(rows)
-                some = self.dump(
-                    [values[at] for at in kept], [rows[at] for at in kept], mode, findings
-                )
-                for at, value in zip(kept, some, strict=True):
-                    dumped[at] = value
-                return dumped
+        refused = findings.among(rows)
+        values = list(values)
+        if refused:
+            if len(refused) == len(rows):
+                return [None] * len(rows)
+            places = set(refused)
+            some = values[next(at for at in range(len(rows)) if at not in places)]
+            for at in refused:
+                values[at] = some
         try:
-            return self._dumped(list(values), mode)
+            return self._dumped(values, mode)
         except Exception:
+            places = set(refused)
             return [
-                self._dump_one(value, row, mode, findings)
-                for value, row in zip(values, rows, strict=True)
+                None if at in places else self._dump_one(value, row, mode, findings)
+                for at, (row, value) in enumerate(zip(rows, values, strict=True))
             ]
 
     def _dump_one(self, value: Any, row: int, mode: str, findings: Findings) -> Any:
@@ -219,7 +228,19 @@ class Dumper:
     def _dumped(self, values: list[Any], mode: str) -> list[Any]:
         # Warnings would say, for each row, that a validator gave another type than declared.
         dumped: list[Any] = self._dump(values, mode=mode, warnings=False)
-        if mode == "json":
-            # A lone surrogate is a str to Python, and no text to UTF-8.
-            to_json(dumped)
         return dumped
+
+
+def refuse_unwritable(values: Sequence[Any], rows: Sequence[int], findings: Findings) -> list[Any]:
+    """Values of JSON mode that can be written, None for others: a lone surrogate is a str to Python,
+    and no text to UTF-8. The rows of others are refused."""
+    writable: list[Any] = []
+    for row, value in zip(rows, values, strict=True):
+        try:
+            to_json(value)
+        except Exception as error:
+            if row not in findings:
+                findings.stop(row, error)
+            value = None
+        writable.append(value)
+    return writable

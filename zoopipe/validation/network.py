@@ -23,11 +23,11 @@ _SLASH = text_scalar("/")
 
 
 class EmailKernel(Kernel):
-    """Addresses as text that another kernel proves: letters, digits and `_+-.` before the `@`, a domain
+    """Addresses as text that another kernel proves: letters, digits and `_+'-.` before the `@`, a domain
     in lower case after it."""
 
     # Upper case stays, save in the local parts of RFC 2142 (`Info`, `Postmaster`), which have no dot.
-    _LOCAL = r"(?:[a-z0-9_+-]+|[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)+)"
+    _LOCAL = r"(?:[a-z0-9_+'-]+|[A-Za-z0-9_+'-]+(?:\.[A-Za-z0-9_+'-]+)+)"
     _PATTERN = rf"^{_LOCAL}@(?:{_LABEL}\.)+[a-z]{{2,}}$"
     # Neither a local part (64, where email-validator is told to be strict) nor a label (63) is too long.
     _LONGEST = 64
