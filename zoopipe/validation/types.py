@@ -232,7 +232,7 @@ def _union(schema: Schema, config: Schema) -> Kernel:
         # What is strict refuses text.
         if not isinstance(kernel, TypedKernel):
             if kind == "enum":
-                kind = "number-enum" if isinstance(kernel, SpellingKernel) else "choice"
+                kind = _ENUMS.get((kernel.encoding, kernel.logical), "float-enum")
             members.append(Member(kind, kernel))
     try:
         return UnionKernel(members)
@@ -255,6 +255,7 @@ def _kind_in_union(choice: Any) -> str:
     raise Unprovable("a union with a member that columns cannot tell from others")
 
 
+_ENUMS = {("plain", None): "choice", ("json", "int"): "int-enum"}
 _IN_UNIONS = KERNELS.keys() | {
     *("bytes", "decimal", "enum", "literal"),
     *("dict", "frozenset", "list", "set", "tuple"),

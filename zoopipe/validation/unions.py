@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from zoopipe.arrays import byte_slice, int64_scalar, no_nulls, text_array, text_scalar
-from zoopipe.columns import Encoding
+from zoopipe.columns import Encoding, quoted
 from zoopipe.validation.kernels import Kernel, Proof
 
 Condition = Callable[[pa.StringArray], pa.BooleanArray]
@@ -24,7 +24,7 @@ Condition = Callable[[pa.StringArray], pa.BooleanArray]
 class Member(NamedTuple):
     """A member of a union: the type of its core schema, and its kernel.
 
-    An enum is of type `choice` where its values are text, of type `number-enum` where they are not.
+    An enum is of type `choice`, `int-enum` or `float-enum`, as its values are text, whole numbers or not.
     """
 
     kind: str
@@ -42,7 +42,7 @@ class UnionKernel(Kernel):
     """Text that a member takes and those before it refuse.
 
     Raises:
-        ValueError: some members write text, and others numbers; or a `str` has constraints.
+        ValueError: a `str` has constraints, or no member takes text.
     """
 
     def __init__(self, members: Sequence[Member]) -> None:
@@ -52,9 +52,8 @@ class UnionKernel(Kernel):
             raise ValueError("a union that takes no text")
         if any(member.kind == "str" for member in members):
             raise ValueError("a union with a constrained str")
-        if "json" in encodings and len(encodings) > 1:
-            raise ValueError("a union of text and numbers")
-        self.encoding: Encoding = "plain" if "plain" in encodings else encodings.pop()
+        widest: tuple[Encoding, ...] = ("json", "plain", "bare")
+        self.encoding: Encoding = next(name for name in widest if name in encodings)
         kinds = {member.kernel.logical for member in members}
         self.logical = kinds.pop() if len(kinds) == 1 else None
         self._ways = [_Way(member.kernel, ()) for member in members if member.kind == "literal"]
@@ -65,25 +64,26 @@ class UnionKernel(Kernel):
                 self._ways.append(_Way(member.kernel, [rule for rule in rules if rule is not None]))
 
     def prove_text(self, column: pa.StringArray) -> Proof:
-        cells, proved = _answers(self._ways[0], column)
+        cells, proved = self._answers(self._ways[0], column)
         for way in self._ways[1:]:
             if proved.true_count == len(proved):
                 break
             rest = pc.invert(proved)
-            more, also = _answers(way, column.filter(rest))
+            more, also = self._answers(way, column.filter(rest))
             cells = pc.replace_with_mask(cells, rest, more)
             proved = pc.replace_with_mask(proved, rest, also)
         return self.proof(cells, proved)
 
-
-def _answers(way: _Way, column: pa.StringArray) -> tuple[pa.StringArray, pa.BooleanArray]:
-    """The answers of one member, and where they are the union's."""
-    proof = way.kernel.prove(column)
-    assert proof is not None, "members know text"
-    proved = column.is_valid() if proof.proved is None else no_nulls(proof.proved)
-    for condition in way.conditions:
-        proved = pc.and_(proved, no_nulls(condition(column)))
-    return proof.cells, proved
+    def _answers(self, way: _Way, column: pa.StringArray) -> tuple[pa.StringArray, pa.BooleanArray]:
+        """The answers of one member, and where they are the union's."""
+        proof = way.kernel.prove(column)
+        assert proof is not None, "members know text"
+        proved = column.is_valid() if proof.proved is None else no_nulls(proof.proved)
+        for condition in way.conditions:
+            proved = pc.and_(proved, no_nulls(condition(column)))
+        if self.encoding == "json" and proof.encoding != "json":
+            return quoted(proof.cells, proof.field("")), proved
+        return proof.cells, proved
 
 
 def _always(column: pa.StringArray) -> pa.BooleanArray:
@@ -108,40 +108,59 @@ def _with_time_of_day(column: pa.StringArray) -> pa.BooleanArray:
     return pc.and_not(longer, pc.equal(byte_slice(column, 11, 16), _MIDNIGHT))
 
 
+def _word(column: pa.StringArray) -> pa.BooleanArray:
+    """What begins with a letter, and is no name of a number or of a truth value."""
+    letter = pc.ascii_is_alpha(byte_slice(column, 0, 1))
+    return pc.and_not(letter, pc.is_in(pc.ascii_lower(column), value_set=_NAMES))
+
+
 _BOOL_DIGITS = text_array(["0", "1"])
+_NAMES = text_array(
+    [
+        "nan",
+        "snan",
+        "inf",
+        "infinity",
+        "true",
+        "t",
+        "yes",
+        "y",
+        "on",
+        "false",
+        "f",
+        "no",
+        "n",
+        "off",
+    ],
+)
 _MIDNIGHT = text_scalar("00:00")
 _10 = int64_scalar(10).cast(pa.int32())
 
+_DATED = ("date", "datetime", "time", "timedelta", "uuid", "url")
+_COUNTED = ("int", "float", "bool", "int-enum")
 # What each type refuses of the text that the kernels of others prove, whatever it looks like.
 _REFUSES: Mapping[str, Sequence[str]] = {
+    **dict.fromkeys((*_COUNTED, "float-enum", "decimal"), _DATED),
     # Numbers are dates and times too, in seconds since 1970.
     "date": ("time", "timedelta", "uuid", "url"),
     "datetime": ("time", "timedelta", "uuid", "url"),
     "time": ("date", "datetime", "uuid", "url"),
-    "decimal": ("date", "datetime", "time", "timedelta", "uuid", "url"),
-    "uuid": ("date", "datetime", "time", "timedelta", "decimal", "url"),
-    "url": ("date", "datetime", "time", "timedelta", "decimal", "uuid"),
+    # 32 digits are a UUID, and a float.
+    "uuid": ("date", "datetime", "time", "timedelta", "decimal", "url", "int", "bool"),
+    "url": ("date", "datetime", "time", "timedelta", "decimal", "uuid", *_COUNTED),
     # A choice takes nothing but what its kernel proves.
-    "choice": (
-        "date",
-        "datetime",
-        "time",
-        "timedelta",
-        "decimal",
-        "uuid",
-        "url",
-        "bytes",
-        "choice",
-    ),
-    # Of whole numbers in their usual spelling it takes its own, and those are proved before.
-    "number-enum": ("int",),
+    "choice": (*_DATED, *_COUNTED, "decimal", "bytes", "choice"),
 }
 #: Where the first of two types surely refuses what a kernel of the second proves.
 _REFUSED: Mapping[tuple[str, str], Condition] = {
     **{(first, then): _always for first, others in _REFUSES.items() for then in others},
-    **{("bool", number): _no_bool_digit for number in ("int", "float", "number-enum")},
-    **{(number, "bool"): _no_bool_digit for number in ("int", "float", "number-enum")},
-    ("int", "float"): _with_fraction,
-    ("number-enum", "float"): _with_fraction,
+    **{("bool", number): _no_bool_digit for number in ("int", "float", "int-enum")},
+    **{(number, "bool"): _no_bool_digit for number in ("int", "float", "int-enum")},
+    **{(whole, "float"): _with_fraction for whole in ("int", "int-enum", "uuid")},
+    **{(whole, "decimal"): _with_fraction for whole in ("int", "int-enum")},
+    **{(first, "choice"): _word for first in (*_COUNTED, "decimal", "date", "datetime")},
+    # Of whole numbers in their usual spelling an enum of such takes its own, and those are proved before.
+    # (One of floats takes `2` for its 2.0.)
+    ("int-enum", "int"): _always,
     ("date", "datetime"): _with_time_of_day,
 }

@@ -19,12 +19,19 @@ class Forgiving(enum.Enum):
         return cls.ONE
 
 
+class Rate(float, enum.Enum):
+    HALF = 0.5
+    TWO = 2.0
+
+
 # Each row: a type, and the cells. New ones are put at the end, with what went wrong.
 FOUND: list[Any] = [
     # The enum's _missing_ gave a number for text, in a column of strings.
     pytest.param(Forgiving, ["a", "b", None], id="enum-with-missing"),
     # The host keeps its quote, which JSON escapes.
     pytest.param(HttpUrl, ['http://a"b/', "http://a/"], id="url-with-a-quote-in-its-host"),
+    # An enum of floats takes whole numbers too.
+    pytest.param(Rate | int, ["2", "0.5", "3"], id="whole-number-for-an-enum-of-floats"),
 ]
 
 

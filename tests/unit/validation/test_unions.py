@@ -47,6 +47,19 @@ class Odd(enum.Enum):
         return cls.A
 
 
+class Rate(float, enum.Enum):
+    HALF = 0.5
+    TWO = 2.0
+
+
+class Names(enum.Enum):
+    QUOTE = 'quo"te'
+    LINE = "line\nend"
+    E = "é"
+    NAN = "nan"
+    INFINITY = "Infinity"
+
+
 KEY = "0a1b2c3d-0000-4fff-8000-0123456789ab"
 TEXTS = ["", "a", "1", "1.5", "true", "2024-01-01", "12:34:56", "PT1S", KEY, "red", "http://A"]
 # Each row: a type, cells that are proved, and cells that are left to pydantic.
@@ -61,9 +74,9 @@ PROOFS: list[Any] = [
     pytest.param(bool | int, ["0", "1", "true", "7", "-3"], ["00", "2.0"], id="bool-int"),
     pytest.param(int | float | bool, ["1", "1.5", "yes"], ["1.0", "x"], id="three"),
     pytest.param(bool | float | int, ["1", "0", "2.5", "on", "3"], ["1e0", "x"], id="three-others"),
-    pytest.param(Number | int, ["1", "3"], ["01", "x"], id="number-enum"),
-    pytest.param(Number | float, ["1", "1.5"], ["3", "3.0", "x"], id="number-enum-float"),
-    pytest.param(Number | bool, ["1", "2", "true"], ["0", "x"], id="number-enum-bool"),
+    pytest.param(Number | int, ["1", "3"], ["01", "x"], id="int-enum"),
+    pytest.param(Number | float, ["1", "1.5"], ["3", "3.0", "x"], id="int-enum-float"),
+    pytest.param(Number | bool, ["1", "2", "true"], ["0", "x"], id="int-enum-bool"),
     pytest.param(
         Annotated[int, Field(gt=5)] | float, ["6", "1.5"], ["5", "5.0", "-1", "x"], id="bounds"
     ),
@@ -85,7 +98,9 @@ PROOFS: list[Any] = [
     pytest.param(
         Colour | date, ["red", "2024-01-01", "2024-01-02", "86400"], ["x", "172800"], id="enum-date"
     ),
-    pytest.param(date | Colour, ["2024-01-02"], ["red", "x"], id="date-enum"),
+    pytest.param(
+        date | Colour, ["2024-01-02", "red"], ["2024-01-01T00:00:00", "86400", "x"], id="date-enum"
+    ),
     pytest.param(
         date | Literal["never", "0"], ["2024-01-01", "never", "0"], ["86400", "x"], id="literal"
     ),
@@ -93,6 +108,19 @@ PROOFS: list[Any] = [
         Decimal | datetime, ["1.5", "2024-01-01T00:00:00"], ["1e5", "NaN", "x"], id="decimal"
     ),
     pytest.param(timedelta | UUID, ["PT1S", "1:02:03"], ["P1Y", KEY, "x"], id="timedelta"),
+    pytest.param(
+        float | Literal["NA", "n/a", "1e5"], ["1.5", "NA", "n/a", "3", "1e5"], ["x", "nan"], id="NA"
+    ),
+    pytest.param(
+        int | date | Colour, ["1", "2024-01-02", "red"], ["1.0", "x", "01"], id="number-date-enum"
+    ),
+    pytest.param(
+        float | Names, ["1.5", 'quo"te', "line\nend"], ["é", "nan", "Infinity", "x"], id="names"
+    ),
+    pytest.param(date | int, ["2024-01-01"], ["1", "86400"], id="date-number"),
+    pytest.param(int | Decimal, ["1", "1.5"], ["1.0", "x"], id="int-decimal"),
+    pytest.param(UUID | float, [KEY, "1.5"], ["3", "1" * 32], id="uuid-float"),
+    pytest.param(Rate | int, ["0.5", "2.0"], ["2", "3", "0.50"], id="float-enum"),
     pytest.param(StrictInt | float, ["1", "1.5"], ["x", "1e5"], id="strict"),
 ]
 
@@ -127,8 +155,6 @@ def test_text_stays_text_when_str_is_in_the_union(other: Any) -> None:
     ("annotation", "reason"),
     [
         (Annotated[int | str, Field(union_mode="left_to_right")], "smart mode"),
-        (int | date, "text and numbers"),
-        (float | Literal["NA"], "text and numbers"),
         (Annotated[str, StringConstraints(max_length=3)] | date, "constrained str"),
         (EmailStr | str, "cannot tell"),
         (Odd | str, "_missing_"),
@@ -177,7 +203,10 @@ def test_comparison_fails_when_a_condition_is_loosened(
         (datetime | Decimal, ("datetime", "decimal"), ["86400"]),
         (date | Colour, ("date", "choice"), ["86400"]),
         (bool | int, ("bool", "int"), ["1", "0"]),
-        (Number | bool, ("number-enum", "bool"), ["1"]),
+        (Number | bool, ("int-enum", "bool"), ["1"]),
+        (Rate | int, ("float-enum", "int"), ["2"]),
+        (UUID | float, ("uuid", "float"), ["1" * 32]),
+        (float | Names, ("float", "choice"), ["Infinity"]),
         (time | timedelta, ("time", "timedelta"), ["12:34:56"]),
     ],
 )
