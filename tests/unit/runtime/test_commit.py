@@ -1,15 +1,18 @@
-"""The commit: what is on the disk before a file appears."""
+"""The commit: what is on the disk before a file appears, and rejects of many blocks."""
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 
 import pytest
-from local_runs import Item, write_items
+from local_runs import Item, items, python, write_items
+from oracle import json_lines
 from sharded import run_sharded
 
 from zoopipe import CSVInputAdapter, CSVOutputAdapter, JSONOutputAdapter, Pipe
+from zoopipe.runtime import commit as committing
 
 
 @pytest.fixture
@@ -57,3 +60,49 @@ def test_files_are_whole_on_the_disk_before_any_is_renamed(tmp_path, disk, name,
     folder = ("sync folder", tmp_path.stat().st_ino, 0)
     assert [event for event in disk[first:] if event[0] != "rename"] == [folder] * len(published)
     assert disk[first + 1 :: 2] == [folder] * len(published)
+
+
+@pytest.mark.parametrize("size", [1, 1 << 10, 1 << 30])
+def test_rejects_are_the_same_however_many_are_encoded_at_once(tmp_path, monkeypatch, size):
+    bad = set(range(1, 60_001, 100))
+    source = write_items(tmp_path / "in.csv", 60_000, bad)
+    pipe = Pipe(
+        CSVInputAdapter(source),
+        JSONOutputAdapter(tmp_path / "out.jsonl"),
+        JSONOutputAdapter(tmp_path / "bad.json"),
+        Item,
+    )
+    monkeypatch.setattr(committing, "_ENCODED_BYTES", size)
+    run_sharded(pipe, 3)
+    assert json_lines(tmp_path / "out.jsonl") == items(60_000, bad)
+    rejects = json.loads((tmp_path / "bad.json").read_text())
+    assert [(row["_row"], row["name"]) for row in rejects] == [
+        (number, f"name {number}") for number in sorted(bad)
+    ]
+
+
+@pytest.mark.parametrize("run", ["pipe.run()", "PipeManager.parallelize_pipe(pipe, 2).run()"])
+def test_run_is_published_when_the_main_thread_has_ended(tmp_path, run):
+    write_items(tmp_path / "in.csv", 30, bad=(3,))
+    script = f"""
+        import threading
+        from pydantic import BaseModel
+        from zoopipe import CSVInputAdapter, JSONOutputAdapter, Pipe, PipeManager
+
+        class Item(BaseModel):
+            id: int
+            name: str
+
+        out, bad = JSONOutputAdapter("out.jsonl"), JSONOutputAdapter("bad.jsonl")
+        pipe = Pipe(CSVInputAdapter("in.csv"), out, bad, Item)
+
+        def run():
+            threading.main_thread().join()
+            {run}
+
+        threading.Thread(target=run).start()
+    """
+    ended = python(script, tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert json_lines(tmp_path / "out.jsonl") == items(30, bad=(3,))
+    assert [row["id"] for row in json_lines(tmp_path / "bad.jsonl")] == ["x"]
