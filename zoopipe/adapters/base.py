@@ -182,7 +182,7 @@ class PartWriter(Protocol):
         """Appends; called from one thread, in order."""
 
     def close(self) -> None:
-        """Makes the part durable."""
+        """Ends the part: it is whole, and, where it leads, durable."""
 
     def discard(self) -> None:
         """Removes the part."""
@@ -190,7 +190,7 @@ class PartWriter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A durable staged part: where it is and how many rows it holds."""
+    """A staged part that is whole: where it is and how many rows it holds."""
 
     path: Path
     rows: int
@@ -225,13 +225,15 @@ class OutputAdapter(ABC):
 
     @abstractmethod
     def open_part(self, path: Path, columns: tuple[str, ...] | None, leads: bool) -> PartWriter:
-        """A writer of one part; `leads` where the part begins a published file."""
+        """A writer of one part; `leads` where the part begins a published file, others are copied."""
 
     @abstractmethod
     def finish(
         self, leader: Path, others: Sequence[Part], rows: int, columns: tuple[str, ...] | None
     ) -> None:
         """Makes `leader` (the part that leads, of `rows` rows) one whole file, with `others` after it.
+
+        `leader` is durable when this is called, `others` need not be.
 
         The file is durable when this returns; nothing is published yet.
         """

@@ -72,6 +72,10 @@ class TextOutputAdapter(OutputAdapter):
         self, leader: Path, others: Sequence[Part], rows: int, columns: tuple[str, ...] | None
     ) -> None:
         framing = self.framing(columns)
+        total = rows + sum(part.rows for part in others)
+        end = framing.end if total else framing.end_empty
+        if not others and not end:
+            return
         file = reopen(leader)
         try:
             for part in others:
@@ -79,7 +83,6 @@ class TextOutputAdapter(OutputAdapter):
                     file.write(framing.between)
                 file.append_file(part.path)
                 rows += part.rows
-            end = framing.end if rows else framing.end_empty
             if end:
                 file.write(end)
         finally:
@@ -93,7 +96,7 @@ class TextPart:
         self.encode = encoder
         self._between = framing.between
         self._rows = 0
-        self._file = PartFile(path)
+        self._file = PartFile(path, durable=leads)
         if leads and framing.begin:
             self._file.write(framing.begin)
 

@@ -88,6 +88,50 @@ def test_appended_files_stand_one_after_the_other(tmp_path, sizes):
     assert part.bytes_written == len(expected) + 4
 
 
+def test_append_says_so_when_a_part_shrinks_meanwhile(tmp_path, monkeypatch):
+    (tmp_path / "other").write_bytes(b"data")
+    part = PartFile(tmp_path / "part")
+    size = os.stat_result((0o100600, 1, 1, 1, 0, 0, 5, 0, 0, 0))
+    monkeypatch.setattr(os, "fstat", lambda descriptor: size)
+    with pytest.raises(OutputError, match="shrank"):
+        part.append_file(tmp_path / "other")
+    part.discard()
+
+
+def test_part_is_on_the_disk_when_it_is_durable(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_size))
+    for name, durable in (("published", True), ("copied", False)):
+        part = PartFile(tmp_path / name, durable=durable)
+        part.write(b"data")
+        part.close()
+        part.close()
+    assert synced == [4]
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system has no posix_fadvise")
+def test_disk_is_given_each_byte_once_before_the_end(tmp_path, monkeypatch):
+    advised = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda *advice: advised.append(advice[1:3]))
+    for name, durable in (("published", True), ("copied", False)):
+        part = PartFile(tmp_path / name, durable=durable)
+        for _ in range(5):
+            part.write(bytes(5 << 20))
+        part.close()
+    assert advised == [(0, 10 << 20), (10 << 20, 10 << 20)]
+
+
+def test_part_is_written_when_the_system_takes_no_advice(tmp_path, monkeypatch):
+    def refuse(*advice):
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(os, "posix_fadvise", refuse, raising=False)
+    part = PartFile(tmp_path / "part")
+    part.write(bytes(9 << 20))
+    part.close()
+    assert (tmp_path / "part").stat().st_size == 9 << 20
+
+
 def test_part_is_refused_when_it_is_there_already(tmp_path):
     (tmp_path / "part").touch()
     with pytest.raises(OutputError, match="File exists"):
