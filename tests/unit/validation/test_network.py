@@ -36,7 +36,7 @@ PROOFS: list[Any] = [
         {},
         [
             *("user@example.com", "a.b-c_d+e@mail.example.co.uk", "1@3com.com", "-@a-b.org"),
-            *("John.Doe@example.com", "a@b.museum", "x" * 52 + "@example.com"),
+            *("o'brien@b.ie", "John.Doe@example.com", "a@b.museum", "x" * 52 + "@example.com"),
         ],
         [
             *("Info@example.com", "POSTMASTER@example.com", "User@example.com", "a@Example.com"),
@@ -63,7 +63,7 @@ PROOFS: list[Any] = [
             *('"a b"@b.com', '"a"@b.com', "Name <a@b.com>", "<a@b.com>", " a@b.com", "a@b.com "),
             *("a b@b.com", "a@b.com\n", "a@b.com\x00", "a\u2028@b.com", "a@b。com", "a@ｂ.com"),
             *("x" * 65 + "@b.com", "a@" + "x" * 64 + ".com", "a@" + ".".join(["x" * 60] * 5)),
-            *("a'b@b.com", "a!#$%&*/=?^`{|}~@b.com", "a", "@", "a@", "@b.com", ""),
+            *("a!#$%&*/=?^`{|}~@b.com", "a", "@", "a@", "@b.com", ""),
         ],
         id="email",
     ),
