@@ -12,12 +12,19 @@ Stage = Literal["parse", "validate", "hook", "write"]
 Reason = dict[str, Any]
 
 
-def reasons_of(error: ValidationError) -> list[Reason]:
-    """pydantic's own errors, without the values that caused them."""
+def reasons_of(error: ValidationError, within: str | None = None) -> list[Reason]:
+    """pydantic's own errors, without the values that caused them.
+
+    Args:
+        error: what pydantic raised.
+        within: what the place of each error begins with; None where `error` has it whole.
+    """
     found = error.errors(include_url=False, include_context=False, include_input=False)
+    before = [] if within is None else [clean_text(within)]
     return [
         {
-            "loc": [clean_text(part) if isinstance(part, str) else part for part in item["loc"]],
+            "loc": before
+            + [clean_text(part) if isinstance(part, str) else part for part in item["loc"]],
             "type": item["type"],
             "msg": clean_text(item["msg"]),
         }
@@ -32,4 +39,4 @@ def raised_reason(error: BaseException, kind: str) -> Reason:
 
 def clean_text(text: str) -> str:
     """Text that UTF-8 holds: a lone surrogate, which JSON can smuggle in, becomes its escape."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

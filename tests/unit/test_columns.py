@@ -21,12 +21,14 @@ from zoopipe.columns import (
     encoded_field,
     encoding_of,
     float_text,
-    from_rows,
-    from_values,
-    holds_values,
     is_record_batch,
     json_cells,
     record_batch,
+)
+from zoopipe.values import (
+    from_rows,
+    from_values,
+    holds_values,
     rows_of,
     typed,
     updated,

@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 from zoopipe.adapters.base import Encoded
 from zoopipe.adapters.csv_records import Dialect
 from zoopipe.arrays import EMPTY, int64_array, text_bytes, text_scalar
-from zoopipe.columns import cells, concat, is_record_batch, rows_of, value_cells
+from zoopipe.columns import cells, concat, is_record_batch
 from zoopipe.reasons import Reason
+from zoopipe.values import rows_of, value_cells
 
 _NEWLINE = text_scalar("\n")
 

@@ -147,7 +147,7 @@ class Parser:
 
     def _plain_offsets(self, data: bytes, batch: pa.RecordBatch) -> Callable[[], Sequence[int]]:
         def offsets() -> Sequence[int]:
-            if self._dialect.quote in data:
+            if self._dialect.quote in data and not _is_a_line_each(data, batch.num_rows):
                 return read_records(data, self._dialect, None, at_end=True).offsets
             if self._dialect.is_utf8 and (found := summed_offsets(data, batch)) is not None:
                 return found
@@ -169,3 +169,9 @@ class Parser:
             end=end,
             bytes_read=0,
         )
+
+
+def _is_a_line_each(data: bytes, records: int) -> bool:
+    """Whether no newline stands in quotes, and no line is blank: there are as many as records."""
+    lines = data.count(b"\n") + (not data.endswith(b"\n"))
+    return b"\r" not in data and lines == records

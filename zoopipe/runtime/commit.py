@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from zoopipe.adapters.base import OutputAdapter, Part
-from zoopipe.columns import is_record_batch, rows_of
+from zoopipe.columns import is_record_batch
 from zoopipe.errors import OutputError
 from zoopipe.runtime.piperun import PipeRun
 from zoopipe.runtime.task import Task
@@ -22,6 +22,7 @@ from zoopipe.storage.staging import (
     remove_parts_beyond,
     resolve_target,
 )
+from zoopipe.values import rows_of
 
 # Rejects are encoded by about so much, as blocks are read. By the few rows of a batch as it was staged,
 # 20,000 of them (150 batches) take 70 ms, by 1 MiB 20.

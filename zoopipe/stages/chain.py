@@ -14,7 +14,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from zoopipe.adapters.base import Block, Encoded, PartWriter
 from zoopipe.arrays import utf8_array
-from zoopipe.columns import NonFinite, from_columns, record_batch
+from zoopipe.columns import NonFinite, record_batch
 from zoopipe.errors import HookError
 from zoopipe.hooks import (
     AnyHook,
@@ -31,6 +31,7 @@ from zoopipe.stages.flow import Flow
 from zoopipe.stages.rejects import RejectedRow, first_rejects, reject_batch, summarize
 from zoopipe.stages.transform import Transform, make_entries
 from zoopipe.validation import compile_plan
+from zoopipe.values import from_columns
 
 if TYPE_CHECKING:
     from zoopipe.pipe import Pipe

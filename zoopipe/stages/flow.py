@@ -11,10 +11,11 @@ import pyarrow as pa
 from pydantic_core import PydanticSerializationError
 
 from zoopipe.adapters.base import Block
-from zoopipe.columns import is_record_batch, json_text, rows_of
+from zoopipe.columns import is_record_batch, json_text
 from zoopipe.hooks import EntryTypedDict
 from zoopipe.reasons import Reason, Stage
 from zoopipe.records import parse_records
+from zoopipe.values import rows_of
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

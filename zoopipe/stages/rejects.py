@@ -144,7 +144,8 @@ def summarize(block: Block, refused: Sequence[Refusal]) -> Counter[tuple[str, st
     """How many rows were rejected for each field and error type; a row counts once for each."""
     summary: Counter[tuple[str, str]] = Counter()
     for reasons in [item.reasons for item in refused] + [item.reasons for item in block.unparsed]:
-        summary.update(set(map(_kind, reasons)))
+        for kind in set(map(_kind, reasons)):
+            summary[kind] += 1
     return summary
 
 
@@ -179,7 +180,9 @@ def first_rejects(block: Block, refused: Sequence[Refusal], first_record: int) -
 
 
 def _kind(reason: Reason) -> tuple[str, str]:
-    return ".".join(map(str, reason["loc"])), str(reason["type"])
+    place = reason["loc"]
+    name = place[0] if len(place) == 1 else ".".join(map(str, place))
+    return str(name), str(reason["type"])
 
 
 def reason_name(field: str, kind: str) -> str:

@@ -11,7 +11,6 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from zoopipe.arrays import int64_array
-from zoopipe.columns import from_rows, holds_values, rows_of, typed, updated
 from zoopipe.errors import HookError
 from zoopipe.hooks import (
     AnyHook,
@@ -26,6 +25,7 @@ from zoopipe.hooks import (
 from zoopipe.reasons import Reason, clean_text, raised_reason
 from zoopipe.rows import Row
 from zoopipe.stages.flow import Flow, row_text
+from zoopipe.values import from_rows, holds_values, rows_of, typed, updated
 
 _GOING_ON = (EntryStatus.PENDING, EntryStatus.VALIDATED)
 

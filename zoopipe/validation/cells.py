@@ -10,17 +10,10 @@ import pyarrow.compute as pc
 from pydantic_core import PydanticSerializationError
 
 from zoopipe.arrays import mask_of, no_nulls, positions_of, text_array, zeros
-from zoopipe.columns import (
-    NonFinite,
-    encoded_field,
-    from_values,
-    json_texts,
-    logical_of,
-    quoted,
-    text_form,
-)
+from zoopipe.columns import NonFinite, encoded_field, json_texts, logical_of, quoted, text_form
 from zoopipe.validation.check import BatchCheck, Checked
 from zoopipe.validation.fieldwise import refuse_unwritable
+from zoopipe.values import from_values
 
 
 def column_of(

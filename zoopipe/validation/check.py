@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from zoopipe.arrays import int64_array, no_nulls, positions_of
-from zoopipe.columns import encoding_of, python_values
+from zoopipe.columns import encoding_of
 from zoopipe.validation.fieldwise import FieldsValidator, Findings
 from zoopipe.validation.kernels import Proof
 from zoopipe.validation.schema import FieldPlan, Reading
+from zoopipe.values import python_values
 
 
 @dataclass(slots=True)

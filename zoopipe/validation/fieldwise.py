@@ -9,6 +9,7 @@ rows would show it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Literal
 
 from pydantic import ValidationError
@@ -64,17 +65,14 @@ class Findings:
 
     def refused(self) -> list[tuple[int, list[Reason]]]:
         """Each refused row with its reasons, rows in order, reasons in the order of the fields."""
-        return [
-            (
-                row,
-                [
-                    reason
-                    for _, reasons in sorted(parts, key=lambda part: part[0])
-                    for reason in reasons
-                ],
-            )
-            for row, parts in sorted(self._reasons.items())
-        ]
+        return [(row, _in_order(parts)) for row, parts in sorted(self._reasons.items())]
+
+
+def _in_order(parts: list[tuple[int, list[Reason]]]) -> list[Reason]:
+    """The reasons of some fields, by the fields' places."""
+    if len(parts) == 1:
+        return parts[0][1]
+    return [reason for _, reasons in sorted(parts, key=itemgetter(0)) for reason in reasons]
 
 
 class FieldValidator:
@@ -110,8 +108,7 @@ class FieldValidator:
                 append(validate(cell))
             except ValidationError as error:
                 append(NO_VALUE)
-                reasons = [{**reason, "loc": [loc, *reason["loc"]]} for reason in reasons_of(error)]
-                findings.refuse(row, self._place, reasons)
+                findings.refuse(row, self._place, reasons_of(error, loc))
             except Exception as error:
                 append(NO_VALUE)
                 findings.stop(row, error)

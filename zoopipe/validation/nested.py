@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from zoopipe.arrays import int64_scalar, list_offsets, no_nulls, only_where, with_elements, zeros
-from zoopipe.columns import Encoding, encoding_of, from_values, json_lists, json_objects
+from zoopipe.columns import Encoding, encoding_of, json_lists, json_objects
 from zoopipe.validation.core_schema import (
     DEFAULT_KEYS,
     HARMLESS_SETTINGS,
@@ -25,6 +25,7 @@ from zoopipe.validation.core_schema import (
     fields_of,
 )
 from zoopipe.validation.kernels import Kernel, Proof
+from zoopipe.values import from_values
 
 _LARGEST = (1 << 63) - 1
 _LENGTHS = {"min_length": pc.greater_equal, "max_length": pc.less_equal}

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from zoopipe.arrays import LazyPositions, mask_of, positions_of
 from zoopipe.checks import check_model
-from zoopipe.columns import NonFinite, is_record_batch, python_values, rows_of
+from zoopipe.columns import NonFinite, is_record_batch
 from zoopipe.errors import DeclarationError
 from zoopipe.rows import zip_rows
 from zoopipe.validation.accepted import Accepted
@@ -22,6 +22,7 @@ from zoopipe.validation.explain import FieldExplanation, explanations, table
 from zoopipe.validation.records import Records
 from zoopipe.validation.schema import Reading, dump_names, read_model
 from zoopipe.validation.whole import WholeRows
+from zoopipe.values import python_values, rows_of
 
 
 def compile_plan(model: type[BaseModel], nonfinite: NonFinite = "null") -> ModelPlan:

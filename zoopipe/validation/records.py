@@ -9,20 +9,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from zoopipe.arrays import LazyPositions, int64_array
-from zoopipe.columns import (
-    NonFinite,
-    encoded_field,
-    from_values,
-    logical_of,
-    quoted,
-    text_form,
-)
+from zoopipe.columns import NonFinite, encoded_field, logical_of, quoted, text_form
 from zoopipe.records import parse_records
 from zoopipe.validation.accepted import Accepted
 from zoopipe.validation.functions import user_functions
 from zoopipe.validation.schema import Reading
 from zoopipe.validation.shapes import NoShape, Shapes, Wanted
 from zoopipe.validation.whole import WholeRows
+from zoopipe.values import from_values
 
 Check = Callable[[pa.RecordBatch], Accepted | None]
 

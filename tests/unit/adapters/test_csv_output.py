@@ -27,7 +27,7 @@ from zoopipe import (
     JSONOutputAdapter,
     Pipe,
 )
-from zoopipe.columns import from_rows
+from zoopipe.values import from_rows
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ import pytest
 
 from zoopipe import DeclarationError
 from zoopipe.adapters import csv_records
+from zoopipe.adapters.csv_parse import Parser
 from zoopipe.adapters.csv_records import (
     Dialect,
     guess_start,
@@ -197,3 +198,23 @@ def test_offsets_are_where_csv_finds_records_when_they_are_summed_of_cells(
 def test_offsets_are_not_summed_when_a_cell_was_read_as_null() -> None:
     batch = pa.RecordBatch.from_pydict({"x": ["a", None], "y": ["b", "c"]})
     assert summed_offsets(b"a,b\nNA,c\n", batch) is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'"a,1",b\nc,"d ""x"""\n"",\n',
+        b'"a\n1",b\nc,d\n',
+        b'"a\n1",b\nc,d',
+        b'"a",b\n\nc,d\n',
+        b'"a",b\r\nc,"d"\r\n',
+        b'"a\r",b\nc,d\n',
+        b'"a\r\n\r\n",b\r\n\r\nc,d\r\n',
+    ],
+)
+def test_offsets_are_where_csv_finds_records_when_fields_are_quoted(data: bytes) -> None:
+    block = Parser(COMMA, ("x", "y"), (), transcoded=False).take(data, None, at_end=True)
+    assert block is not None
+    assert block.records == len(by_csv(data))
+    expected = list(read_records(data, COMMA, None, at_end=True).offsets)
+    assert [block.offsets()[at] for at in range(block.records)] == expected

@@ -22,7 +22,7 @@ from zoopipe import (
     OutputError,
     Pipe,
 )
-from zoopipe.columns import from_rows, rows_of
+from zoopipe.values import from_rows, rows_of
 
 
 class Row(BaseModel):

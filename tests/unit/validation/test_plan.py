@@ -11,9 +11,9 @@ from differential import check_plan, text_batch
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 from row_models import ROW_MODELS
 
-from zoopipe.columns import rows_of
 from zoopipe.errors import DeclarationError
 from zoopipe.validation import compile_plan
+from zoopipe.values import rows_of
 
 
 class User(BaseModel):
