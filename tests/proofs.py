@@ -11,9 +11,10 @@ from differential import check_plan
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from pydantic_core import to_json
 
+from zoopipe.validation.core_schema import Unprovable
 from zoopipe.validation.definitions import Definitions
 from zoopipe.validation.kernels import Kernel
-from zoopipe.validation.types import Unprovable, kernel_for
+from zoopipe.validation.types import kernel_for
 
 Cells = Sequence[str | None]
 

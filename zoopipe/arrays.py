@@ -149,6 +149,11 @@ def int64_scalar(value: int) -> pa.Int64Scalar:
     return int64_array([value])[0]
 
 
+def int32_scalar(value: int) -> pa.Int32Scalar:
+    """`value` as an Arrow scalar of 32 bits, the type of lengths in bytes."""
+    return int64_scalar(value).cast(pa.int32())
+
+
 def repeat(value: str, length: int) -> pa.StringArray:
     """A string array that holds `value` `length` times."""
     return text_array([value]).take(zeros(length))

@@ -8,12 +8,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from zoopipe.adapters.base import Block, Unparsed
-from zoopipe.adapters.csv_records import (
-    Dialect,
-    line_offsets,
-    plain_cut,
-    read_records,
-)
+from zoopipe.adapters.csv_records import Dialect, line_offsets, plain_cut, read_records
 from zoopipe.adapters.offsets import summed_offsets
 from zoopipe.arrays import text_array
 from zoopipe.reasons import Reason

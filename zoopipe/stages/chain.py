@@ -88,8 +88,8 @@ class Chain:
         self._wants_entries = pipe.has_entries
         self._wants_rejects = pipe.error_output_adapter is not None
         # Records of JSON that go straight to validation are parsed there, where they need it.
-        self._plan_reads = self._plan is not None and not pipe.pre_validation_hooks
-        self._plan_reads = self._plan_reads and not (self._wants_entries or self._rows_after)
+        rows_wanted = pipe.pre_validation_hooks or self._wants_entries or self._rows_after
+        self._plan_reads = self._plan is not None and not rows_wanted
         self._writer = writer
         # A hook that is given twice still is one hook: it is set up and torn down once.
         unique = {id(hook): hook for hook in pipe.hooks}.values()
@@ -145,9 +145,8 @@ class Chain:
             return self._process(block, shard_record, input_record)
 
     def _process(self, block: Block, shard_record: int, input_record: int) -> Outcome:
-        flow = Flow(block, block.batch)
-        if not self._plan_reads:
-            flow = Flow.of(block, objects_only=self._plan is None)
+        objects_only = self._plan is None
+        flow = Flow(block, block.batch) if self._plan_reads else Flow.of(block, objects_only)
         if self._wants_entries:
             make_entries(flow, input_record)
         self._before(flow, self._store)

@@ -69,7 +69,7 @@ class Flow:
     _unknown: int = 0
 
     @classmethod
-    def of(cls, block: Block, *, objects_only: bool) -> Flow:
+    def of(cls, block: Block, objects_only: bool) -> Flow:
         """The rows of a block; records of JSON are parsed, and those that do not parse refused.
 
         Args:

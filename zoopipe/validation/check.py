@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from zoopipe.columns import encoding_of
 from zoopipe.validation.fieldwise import FieldsValidator, Findings
 from zoopipe.validation.kernels import Proof
 from zoopipe.validation.schema import FieldPlan, Reading
-from zoopipe.values import python_values
+from zoopipe.values import python_values, rows_of
 
 
 @dataclass(slots=True)
@@ -72,7 +72,7 @@ class BatchCheck:
             as_values: whether Python values are asked for, and not text: what is nested in a cell
                 is then pydantic's to make.
         """
-        column, column_field = self._column(source)
+        column, column_field = self.column(source)
         proof = None
         nested = as_values and pa.types.is_nested(column.type)
         if plan.kernel is not None and encoding_of(column_field) == "plain" and not nested:
@@ -102,24 +102,19 @@ class BatchCheck:
             for name in dict.fromkeys(str(path[0]) for plan in plans for path in plan.paths)
             if name in self._batch.schema.names
         ]
-        columns = [python_values(*self._column(name)) for name in names]
-        rows = self.findings.going_on(range(self._batch.num_rows))
-        cells: Iterable[Mapping[str, Any]]
-        if not columns:
-            cells = [{} for _ in rows]
-        elif len(rows) == self._batch.num_rows:
-            cells = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-        else:
-            cells = [
-                {name: column[row] for name, column in zip(names, columns, strict=True)}
-                for row in rows
-            ]
-        values = validator.check(cells, rows, self.findings)
+        given = (
+            rows_of(self._batch.select(names))
+            if names
+            else [{} for _ in range(self._batch.num_rows)]
+        )
+        rows = self.findings.going_on(range(len(given)))
+        values = validator.check([given[row] for row in rows], rows, self.findings)
         for plan in plans:
             self.columns.append(Checked(plan, rows=rows, values=values[plan.name]))
             self._count(plan.name, rows)
 
-    def _column(self, name: str) -> tuple[pa.Array, pa.Field]:
+    def column(self, name: str) -> tuple[pa.Array, pa.Field]:
+        """A column of the batch."""
         at = self._batch.schema.get_field_index(name)
         return self._batch.column(at), self._batch.schema.field(at)
 
@@ -142,6 +137,7 @@ class FieldChecks:
         self._reading = reading
         self._fields = reading.fields
         self._group_of = {place: group for group in reading.groups for place in group}
+        self._places = {plan.name: place for place, plan in enumerate(self._fields)}
         self._names = {name for plan in self._fields for name in (plan.name, plan.key)}
         self._together: dict[frozenset[int], FieldsValidator] = {}
 
@@ -168,8 +164,7 @@ class FieldChecks:
                 check.columns.append(Checked(plan, is_default=True))
             else:
                 self._run_together(check, frozenset({place}))
-        order = {plan.name: place for place, plan in enumerate(self._fields)}
-        check.columns.sort(key=lambda checked: order[checked.plan.name])
+        check.columns.sort(key=lambda checked: self._places[checked.plan.name])
         return check
 
     def _run_together(self, check: BatchCheck, group: frozenset[int]) -> None:

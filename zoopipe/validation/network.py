@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import AnyUrl, EmailStr, networks
 
-from zoopipe.arrays import int64_scalar, no_nulls, text_scalar
+from zoopipe.arrays import int32_scalar, int64_scalar, no_nulls, text_scalar
 from zoopipe.columns import Encoding, concat
 from zoopipe.validation.kernels import Kernel, Proof
 
@@ -34,7 +34,7 @@ class EmailKernel(Kernel):
 
     def __init__(self, inner: Kernel) -> None:
         self._inner = inner
-        self._longest = int64_scalar(self._LONGEST).cast(pa.int32())
+        self._longest = int32_scalar(self._LONGEST)
 
     def prove_text(self, column: pa.StringArray) -> Proof | None:
         proof = self._inner.prove(column)
@@ -110,7 +110,7 @@ class UrlKernel(Kernel):
         return self.proof(column, plain)
 
 
-_3 = int64_scalar(3).cast(pa.int32())
+_3 = int32_scalar(3)
 
 _WRAPPER = ("pydantic.networks", "_BaseUrl.__get_pydantic_core_schema__.<locals>.wrap_val")
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from zoopipe.arrays import (
+    int32_scalar,
     int64_scalar,
     no_nulls,
     only_where,
@@ -25,7 +26,7 @@ _INT64_MAX = (1 << 63) - 1
 _EXACT_FLOATS = 1 << 53  # Up to here floats hold every integer.
 _MOST_EXACT = int64_scalar(_EXACT_FLOATS).cast(pa.float64())
 _ZERO, _POINT = text_scalar("0"), text_scalar(".")
-_18, _16 = int64_scalar(18).cast(pa.int32()), int64_scalar(16).cast(pa.int32())
+_18, _16 = int32_scalar(18), int32_scalar(16)
 
 
 def _int64(column: pa.IntegerArray) -> pa.Int64Array:

@@ -119,9 +119,9 @@ class ModelPlan:
                 columns.append(column)
                 fields.append(field)
         for name in check.extra:
-            at = batch.schema.get_field_index(name)
-            columns.append(batch.column(at))
-            fields.append(batch.schema.field(at))
+            column, field = check.column(name)
+            columns.append(column)
+            fields.append(field)
         accepted = _accepted(check)
         accepted.checked = pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
         if accepted.refused:
@@ -140,8 +140,7 @@ class ModelPlan:
             if checked.plan.key is not None
         }
         for name in check.extra:
-            at = batch.schema.get_field_index(name)
-            columns[name] = python_values(batch.column(at), batch.schema.field(at))
+            columns[name] = python_values(*check.column(name))
         accepted = _accepted(check)
         if accepted.refused:
             kept = positions_of(_all_but(batch.num_rows, accepted))

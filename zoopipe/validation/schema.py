@@ -69,8 +69,7 @@ class FieldPlan:
         paths: where it is looked up, in order; the first that is there counts.
         kernel: what proves its values; None where pydantic has to run over its column.
         why: the reason for that.
-        schema: the core schema of its value, standing alone.
-        entry: the core schema of the field.
+        entry: the core schema of the field, standing alone.
         validator: pydantic, for one value.
         many: pydantic, for a list of values that are proved to be valid.
         dumper: pydantic's serializer of its values.
@@ -85,7 +84,6 @@ class FieldPlan:
     paths: tuple[tuple[str | int, ...], ...]
     kernel: Kernel | None
     why: str
-    schema: Schema
     entry: Schema
     validator: FieldValidator
     many: SchemaValidator
@@ -197,7 +195,6 @@ def _field_plan(
         paths=_paths(name, entry, config),
         kernel=kernel,
         why=why,
-        schema=schema,
         entry=entry,
         validator=FieldValidator(schema, config, place),
         many=SchemaValidator(items, dict(config)),  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from zoopipe.arrays import (
     EMPTY,
     byte_slice,
-    int64_scalar,
+    int32_scalar,
     no_nulls,
     text_array,
     text_scalar,
@@ -55,7 +55,7 @@ _MIDNIGHT, _NO_SECONDS = text_scalar("T00:00:00"), text_scalar(":00")
 
 
 def _length(column: pa.StringArray, length: int) -> pa.BooleanArray:
-    return pc.equal(pc.binary_length(column), int64_scalar(length).cast(pa.int32()))
+    return pc.equal(pc.binary_length(column), int32_scalar(length))
 
 
 def _tails_written_again(
@@ -63,7 +63,7 @@ def _tails_written_again(
 ) -> pa.StringArray:
     """Proved cells with the fraction and the offset, which begin at byte `start`, in pydantic's form."""
     # A byte more than the seconds can only be a Z.
-    longer = pc.greater(pc.binary_length(column), int64_scalar(start + 1).cast(pa.int32()))
+    longer = pc.greater(pc.binary_length(column), int32_scalar(start + 1))
     odd = no_nulls(longer if proved is None else pc.and_(proved, longer))
     if not odd.true_count:
         return column

@@ -22,10 +22,7 @@ from zoopipe.validation.constraints import (
     decimal_bounds_of,
     is_plain_pattern,
 )
-from zoopipe.validation.core_schema import TEXT_SETTINGS as TEXT_SETTINGS
-from zoopipe.validation.core_schema import Schema as Schema
-from zoopipe.validation.core_schema import Unprovable as Unprovable
-from zoopipe.validation.core_schema import check_keys as check_keys
+from zoopipe.validation.core_schema import TEXT_SETTINGS, Schema, Unprovable, check_keys
 from zoopipe.validation.durations import DurationKernel
 from zoopipe.validation.kernels import (
     BytesKernel,

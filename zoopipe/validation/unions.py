@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from zoopipe.arrays import byte_slice, int64_scalar, no_nulls, text_array, text_scalar
+from zoopipe.arrays import byte_slice, int32_scalar, no_nulls, text_array, text_scalar
 from zoopipe.columns import Encoding, quoted
 from zoopipe.validation.kernels import Kernel, Proof
 
@@ -134,7 +134,7 @@ _NAMES = text_array(
     ],
 )
 _MIDNIGHT = text_scalar("00:00")
-_10 = int64_scalar(10).cast(pa.int32())
+_10 = int32_scalar(10)
 
 _DATED = ("date", "datetime", "time", "timedelta", "uuid", "url")
 _COUNTED = ("int", "float", "bool", "int-enum")

@@ -75,7 +75,7 @@ class WholeRows:
         """The accepted rows as `model_dump()`, beside the instance that it is a dump of where the
         model has its own ways to write it."""
         if not self.has_own_text:
-            return _all_or_kept(self._each(rows, python_dump))
+            return _all_or_kept(self._each(rows, _python_dump))
         accepted = self._each(rows, lambda instance: (instance.model_dump(), instance))
         pairs: list[Any] = accepted.values
         accepted.values = [value for value, _ in pairs]
@@ -101,8 +101,7 @@ class WholeRows:
         return accepted
 
 
-def python_dump(instance: BaseModel) -> dict[str, Any]:
-    """What `Accepted.values` holds of an instance."""
+def _python_dump(instance: BaseModel) -> dict[str, Any]:
     return instance.model_dump()
 
 
