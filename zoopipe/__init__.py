@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from zoopipe.adapters.json import JSONInputAdapter, JSONOutputAdapter
     from zoopipe.errors import (
         DeclarationError,
+        EngineError,
         HookError,
         InputError,
         LedgerError,
@@ -48,6 +49,7 @@ _HOMES = {
     "zoopipe.adapters.json": ("JSONInputAdapter", "JSONOutputAdapter"),
     "zoopipe.errors": (
         "DeclarationError",
+        "EngineError",
         "HookError",
         "InputError",
         "LedgerError",
@@ -84,6 +86,7 @@ __all__ = [
     "CSVOutputAdapter",
     "ColumnHook",
     "DeclarationError",
+    "EngineError",
     "EntryStatus",
     "EntryTypedDict",
     "FlowReport",

@@ -7,7 +7,8 @@ ZooPipeError
 ├── InputError            the data: a file that is missing, damaged or has no usable header
 ├── OutputError           the place results go to: not writable, full, taken by another pipe
 ├── HookError             user code that sees whole batches raised
-├── WorkerLostError       a worker died: killed, out of memory, gone
+├── EngineError           the cluster: not there, not ours to use, no room, other versions
+│   └── WorkerLostError   a worker died: killed, out of memory, gone
 ├── LedgerError           the books of a run do not balance
 ├── RunStopped            the run was stopped before its end
 └── RunFailed             what `run()` raises: the sentences of every pipe that failed
@@ -45,7 +46,11 @@ class HookError(ZooPipeError):
     """A hook that sees a whole batch raised; the message names hook and rows."""
 
 
-class WorkerLostError(ZooPipeError):
+class EngineError(ZooPipeError):
+    """A cluster cannot be used: wrong address, refused, no free worker, versions that differ."""
+
+
+class WorkerLostError(EngineError):
     """A worker died before its shard was done; the message names shard and signal or exit code."""
 
     retryable = True

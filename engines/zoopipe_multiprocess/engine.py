@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any, Literal
 
-import cloudpickle
-
 from zoopipe.checks import check_whole
 from zoopipe.errors import DeclarationError, WorkerLostError, ZooPipeError
 from zoopipe.executors import usable_cpus
 from zoopipe.runtime.engine import Attempt, BaseEngine, Done, End, Lost, Raised
+from zoopipe.runtime.parcel import Packer
 from zoopipe.runtime.progress import SLOTS, Progress
 from zoopipe.runtime.task import Task
 from zoopipe_multiprocess.worker import attempt_main
@@ -43,7 +42,7 @@ StartMethod = Literal["fork", "forkserver", "spawn"]
 class ProcessAttempt(Attempt):
     """An attempt in a process of its own."""
 
-    def __init__(self, task: Task, context: Any) -> None:
+    def __init__(self, task: Task, context: Any, packer: Packer) -> None:
         self.task = task
         cells = context.RawArray("q", SLOTS)
         self.progress = Progress(cells)
@@ -51,7 +50,7 @@ class ProcessAttempt(Attempt):
         self.connection, theirs = context.Pipe(duplex=False)
         # A forked worker has the task already; others get it by value, also what __main__ defines.
         self._forked = context.get_start_method() == "fork"
-        payload = task if self._forked else _pickled(task)
+        payload = task if self._forked else packer.pack(task)
         self.process = context.Process(
             target=attempt_main,
             args=(payload, cells, theirs, os.getpid()),
@@ -65,20 +64,27 @@ class ProcessAttempt(Attempt):
             raise WorkerLostError(f"{task.label}: no worker could be started: {error}") from error
         finally:
             theirs.close()
+        self.progress.begin(self.process.pid)
 
-    def end(self) -> End:
-        """How the attempt ended; called when the worker has spoken or is gone."""
+    def end(self) -> End | None:
+        """How the attempt ended, called when the worker has spoken or is gone; None while it has only
+        logged something."""
         end: End | None = None
         try:
-            if self.connection.poll():
-                end = self.connection.recv()
+            while end is None and self.connection.poll():
+                said = self.connection.recv()
+                if isinstance(said, tuple):
+                    self.progress.log.put(said)
+                else:
+                    end = said
+            if end is None and self.process.is_alive():
+                return None
         except (EOFError, OSError):
             # It died while it spoke; its exit says more.
             end = None
         except Exception as error:
             end = Raised(ZooPipeError(f"{self.task.label}: its end cannot be read: {error!r}"))
-        finally:
-            self.connection.close()
+        self.connection.close()
         # A worker that has spoken is done; threads that a hook left running keep it no longer.
         self.process.join(_EXIT_S)
         if self.process.exitcode is None:
@@ -95,17 +101,6 @@ class ProcessAttempt(Attempt):
         # Closed is a process that was waited for.
         with contextlib.suppress(ValueError):
             self.process.kill()
-
-
-def _pickled(task: Task) -> bytes:
-    try:
-        pickled: bytes = cloudpickle.dumps(task)
-    except Exception as error:
-        raise DeclarationError(
-            f"{task.label}: the pipe cannot be sent to a worker, for something in its hooks, model or "
-            f"adapters does not pickle: {error}"
-        ) from error
-    return pickled
 
 
 def _death(exitcode: int | None) -> str:
@@ -148,12 +143,16 @@ class MultiProcessEngine(BaseEngine):
         if start_method == "forkserver":
             self._context.set_forkserver_preload(_PRELOAD)
         self._attempts: dict[Any, ProcessAttempt] = {}
+        self._packer = Packer(by_value=False)
+
+    def connect(self) -> None:
+        self._packer = Packer(by_value=False)
 
     def slots(self) -> int:
         return self._max_workers or usable_cpus()
 
     def launch(self, task: Task) -> Attempt:
-        attempt = ProcessAttempt(task, self._context)
+        attempt = ProcessAttempt(task, self._context, self._packer)
         self._attempts[attempt.connection] = attempt
         return attempt
 
@@ -162,4 +161,8 @@ class MultiProcessEngine(BaseEngine):
         sentinels = {attempt.process.sentinel: key for key, attempt in self._attempts.items()}
         ready = wait([*self._attempts, *sentinels], timeout_s)
         spoken = {sentinels.get(item, item) for item in ready}
-        return [(attempt, attempt.end()) for attempt in map(self._attempts.pop, spoken)]
+        ends = [(self._attempts[key], self._attempts[key].end()) for key in spoken]
+        over = [(attempt, end) for attempt, end in ends if end is not None]
+        for attempt, _ in over:
+            del self._attempts[attempt.connection]
+        return over

@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
-import cloudpickle
 import psutil
 
-from zoopipe.errors import RunStopped, ZooPipeError
-from zoopipe.runtime.engine import Done, End, Raised
+from zoopipe.runtime.engine import End
+from zoopipe.runtime.logs import silence_handlers
+from zoopipe.runtime.parcel import Parcel, run_here, run_parcel
 from zoopipe.runtime.progress import Progress
-from zoopipe.runtime.task import Task, run_task
+from zoopipe.runtime.task import Task
 
 _WATCH_S = 1.0
+_LINES_S = 0.5
 
 
-def attempt_main(payload: Task | bytes, cells: Any, connection: Connection, driver: int) -> None:
-    """Runs the attempt and sends its end.
+def attempt_main(payload: Task | Parcel, cells: Any, connection: Connection, driver: int) -> None:
+    """Runs the attempt; sends what it logs, and its end.
 
     Args:
-        payload: the task, or its pickle.
+        payload: the task, or its parcel.
         cells: the progress counters, shared with the driver.
-        connection: where the end is sent.
+        connection: where log lines and the end are sent.
         driver: the process that waits for it; without it the worker ends itself.
     """
     # Ctrl-C in a terminal reaches every process; the driver decides what it means.
@@ -36,34 +37,42 @@ def attempt_main(payload: Task | bytes, cells: Any, connection: Connection, driv
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     # What a forked driver does on SIGTERM is not a worker's to do.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    silence_handlers()
     _watch_driver(driver)
-    end = _run(payload, Progress(cells))
-    try:
-        connection.send(end)
-    except (pickle.PicklingError, TypeError, AttributeError) as error:
-        # An error class of the user's own may not pickle; its sentence does.
-        sentence = str(end.error) if isinstance(end, Raised) else str(error)
-        connection.send(Raised(ZooPipeError(sentence)))
+    progress = Progress(cells)
+    with _sending_lines(progress, connection):
+        end = _run(payload, progress)
+    connection.send(end)
     connection.close()
 
 
-def _run(payload: Task | bytes, progress: Progress) -> End:
+def _run(payload: Task | Parcel, progress: Progress) -> End:
+    if isinstance(payload, Parcel):
+        return run_parcel(payload, progress)
+    return run_here(payload, progress)
+
+
+@contextlib.contextmanager
+def _sending_lines(progress: Progress, connection: Connection) -> Iterator[None]:
+    """Sends what the attempt logs, twice a second and at its end."""
+    is_over = threading.Event()
+
+    def send() -> None:
+        while True:
+            was_over = is_over.wait(_LINES_S)
+            lines = progress.log.drain()
+            if lines:
+                connection.send(lines)
+            if was_over:
+                return
+
+    thread = threading.Thread(target=send, name="zoopipe-lines", daemon=True)
+    thread.start()
     try:
-        task: Task = cloudpickle.loads(payload) if isinstance(payload, bytes) else payload
-    except Exception as error:
-        message = f"a worker cannot unpickle the pipe: {type(error).__name__}: {error}"
-        return Raised(ZooPipeError(message))
-    try:
-        return Done(run_task(task, progress))
-    except RunStopped as error:
-        return Raised(error)
-    except ZooPipeError as error:
-        return Raised(error)
-    except (SystemExit, KeyboardInterrupt) as error:
-        kind = type(error).__name__
-        return Raised(ZooPipeError(f"{task.label}: {kind} was raised, by a hook or a validator"))
-    except Exception as error:
-        return Raised(ZooPipeError(f"{task.label}: {type(error).__name__}: {error}"))
+        yield
+    finally:
+        is_over.set()
+        thread.join()
 
 
 def _watch_driver(pid: int) -> None:

@@ -14,7 +14,7 @@ from zoopipe.adapters.base import OutputAdapter, Part
 from zoopipe.columns import is_record_batch
 from zoopipe.errors import OutputError
 from zoopipe.runtime.piperun import PipeRun
-from zoopipe.runtime.task import Task
+from zoopipe.runtime.task import ShardResult
 from zoopipe.stages.rejects import META_NAMES, renumbered
 from zoopipe.storage.staging import (
     part_target,
@@ -87,7 +87,7 @@ def _beside(work: Callable[[], list[Path]]) -> Iterator[Future[list[Path]]]:
 def _finish_output(run: PipeRun) -> list[Path]:
     """Makes the staged parts whole files, to be published in this order."""
     planned = run.planned
-    parts = [Part(task.part, r.written) for task, r in zip(run.parts, run.results, strict=True)]
+    parts = [Part(result.part, result.written) for result in run.results if result.part is not None]
     groups = [parts] if planned.merge else [[part] for part in parts]
     for leader, *others in groups:
         planned.pipe.output_adapter.finish(leader.path, others, leader.rows, planned.output_columns)
@@ -101,13 +101,13 @@ def _finish_rejects(run: PipeRun) -> list[Path]:
         return []
     columns = planned.reject_columns
     if columns is None and adapter.needs_columns:
-        columns = _names_in(run.parts)
+        columns = _names_in(run.results)
     before = planned.input.first_record
-    groups: list[list[tuple[Task, int]]] = []
-    for task, result in zip(run.parts, run.results, strict=True):
+    groups: list[list[tuple[ShardResult, int]]] = []
+    for result in run.results:
         if not groups or not planned.merge:
             groups.append([])
-        groups[-1].append((task, before))
+        groups[-1].append((result, before))
         before += result.records
     return [
         _write_rejects(
@@ -119,15 +119,15 @@ def _finish_rejects(run: PipeRun) -> list[Path]:
 
 def _write_rejects(
     adapter: OutputAdapter,
-    group: Sequence[tuple[Task, int]],
+    group: Sequence[tuple[ShardResult, int]],
     path: Path,
     columns: tuple[str, ...] | None,
 ) -> Path:
     writer = adapter.open_part(path, columns, leads=True)
     rows = 0
     try:
-        for task, before in group:
-            for batch in _joined(_staged(task)):
+        for result, before in group:
+            for batch in _joined(_staged(result)):
                 encoded = writer.encode(renumbered(batch, before))
                 if encoded.refused:
                     message = encoded.refused[0][1]["msg"]
@@ -142,11 +142,11 @@ def _write_rejects(
     return path
 
 
-def _staged(task: Task) -> Iterator[pa.RecordBatch]:
+def _staged(result: ShardResult) -> Iterator[pa.RecordBatch]:
     """The rejects that an attempt staged."""
-    if task.rejects is None or not task.rejects.exists():
+    if result.rejects is None:
         return
-    with pa.OSFile(str(task.rejects)) as file, pa.ipc.open_stream(file) as stream:
+    with pa.OSFile(str(result.rejects)) as file, pa.ipc.open_stream(file) as stream:
         yield from stream
 
 
@@ -164,11 +164,11 @@ def _joined(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield from pa.Table.from_batches(held).combine_chunks().to_batches()
 
 
-def _names_in(tasks: Sequence[Task]) -> tuple[str, ...]:
+def _names_in(results: Sequence[ShardResult]) -> tuple[str, ...]:
     """The keys of all rejected records, first seen first, and the columns that say why."""
     names: dict[str, None] = {}
-    for task in tasks:
-        for batch in _staged(task):
+    for result in results:
+        for batch in _staged(result):
             if is_record_batch(batch.schema):
                 for row in rows_of(batch.select([0])):
                     names.update(dict.fromkeys(row))

@@ -4,14 +4,18 @@ An engine's public face (`start`, `wait`, `shutdown`, reports) and all that deci
 failures, commit) live here and in the supervisor, once. A sibling package adds the transport: five
 methods that start workers, launch an attempt, say how it ended and stop it. It is found by name
 through the entry-point group `zoopipe.engines`.
+
+What a transport carries is the same for all: a `Parcel` to the worker, which gives it to
+`run_parcel`; snapshots of the attempt's `Progress` back, at least twice a second; a request to stop;
+and the `End`. See `zoopipe.runtime.parcel`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from zoopipe.errors import ZooPipeError
 from zoopipe.report import FlowReport, PipeReport
@@ -39,53 +43,108 @@ class Raised:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The worker died; `reason` names the signal or exit code."""
+    """The worker died, or cannot be reached any more.
+
+    Attributes:
+        reason: what is known of it, as the end of a sentence that begins with the attempt: the signal
+            or exit code, the host.
+        has_begun: whether the worker had begun to work on it; where not, it does not count as a try.
+    """
 
     reason: str
+    has_begun: bool = True
 
 
 End = Done | Raised | Lost
+Answer = TypeVar("Answer")
 
 
 class Attempt(ABC):
-    """A handle on a running attempt. All methods run in the driver."""
+    """A handle on a running attempt. All methods run in the driver, and none of them waits.
+
+    Attributes:
+        progress: what was last heard; the transport sees to it that `hear`, or where memory is
+            shared `begin`, is called, and sets `host`.
+    """
 
     task: Task
     progress: Progress
 
+    def ask_to_stop(self) -> None:
+        """Asks the worker to stop before its next block; its end is then a raised `RunStopped`."""
+        self.progress.ask_to_stop()
+
     @abstractmethod
     def kill(self) -> None:
-        """Ends the worker by force, without waiting; an attempt that has ended is left alone."""
+        """Ends the worker by force; an attempt that has ended is left alone.
+
+        Effect: `ended` says soon that it is lost, also where the worker cannot be reached.
+        """
 
 
 class BaseEngine(ABC):
     """Runs attempts. One engine runs one set of pipes at a time, and may be started again after.
 
     What a sibling implements is `slots`, `launch` and `ended`, and, where it has workers to start
-    or to leave, `connect` and `disconnect`. All five are called from one thread of the driver.
+    or to leave, `connect`, `release_idle` and `disconnect`; they are called from one thread of the
+    driver, and but for `connect` and `ended` do not wait. `survey` serves `zoopipe doctor`.
+
+    Attributes:
+        start_timeout_s: how long a run waits for a first worker before it fails.
     """
 
+    start_timeout_s: float = 60.0
     _supervisor: Supervisor | None = None
 
     # The transport.
 
     def connect(self) -> None:
-        """Gets ready to launch attempts. Raises `ZooPipeError` where there is nothing to run on."""
+        """Gets ready to launch attempts, within `start_timeout_s`.
+
+        Raises:
+            EngineError: there is no such cluster, it refuses us, or its versions are others.
+        """
 
     @abstractmethod
     def slots(self) -> int:
-        """How many attempts may run at once."""
+        """How many attempts may run at once; asked again and again, since workers come and go."""
 
     @abstractmethod
     def launch(self, task: Task) -> Attempt:
-        """Starts an attempt on a worker, which calls `run_task(task, progress)`."""
+        """Starts an attempt on a worker, or sees to it that one will start.
+
+        Raises:
+            DeclarationError: it cannot be sent to a worker.
+            WorkerLostError: no worker could be started; it is tried again.
+        """
 
     @abstractmethod
     def ended(self, timeout_s: float) -> Sequence[tuple[Attempt, End]]:
         """The attempts that have ended since the last call; waits for one at most `timeout_s`."""
 
+    def release_idle(self) -> None:
+        """Gives back workers that have nothing to do; called while nothing waits to be launched."""
+
+    def shortage(self) -> str:
+        """Why no worker may have begun for a while: what is asked for and what there is."""
+        return "no worker is free"
+
     def disconnect(self) -> None:
-        """Leaves the workers; no attempt runs any more when this is called."""
+        """Leaves the workers, within seconds; no attempt runs any more when this is called.
+
+        Effect: what `connect` and `launch` started is gone; what was there before goes on.
+        """
+
+    def survey(self, question: Callable[[], Answer]) -> Sequence[tuple[str, Answer | str]]:
+        """Asks every node of the cluster, connected for this alone.
+
+        Args:
+            question: an importable function, or a `functools.partial` of one.
+
+        Returns:
+            Each node's address, and its answer, or a sentence why there is none.
+        """
+        return [("this machine", question())]
 
     # The public face.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ class InlineAttempt(Attempt):
         threading.Thread(target=self._run, name="zoopipe-pipe", daemon=True).start()
 
     def _run(self) -> None:
+        self.progress.begin(os.getpid())
         end: End
         try:
             end = Done(run_task(self.task, self.progress))

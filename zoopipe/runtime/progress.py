@@ -1,15 +1,37 @@
-"""The counters that an attempt shows while it runs, in memory that driver and worker share."""
+"""What an attempt shows while it runs: counters, where it runs, and what its worker logs.
+
+On one machine driver and worker share the counters' memory. On a cluster the worker takes a
+`Snapshot` at least twice a second, a transport carries it, and the driver's `Progress` hears it.
+"""
 
 from __future__ import annotations
 
+import os
 from array import array
+from dataclasses import dataclass
 from typing import Any
 
 from zoopipe.errors import RunStopped
+from zoopipe.runtime.logs import LogLine, LogRelay
 
-#: How many 64-bit integers an engine has to share for each attempt.
+#: How many 64-bit integers driver and worker share where they share memory.
 SLOTS = 8
 _READ, _WRITTEN, _REJECTED, _DROPPED, _ADDED, _BYTES, _RSS, _STOP = range(SLOTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a worker says of its attempt. Small, and pickles.
+
+    Attributes:
+        counts: the counters.
+        pid: the worker's process.
+        lines: what it has logged since the last snapshot.
+    """
+
+    counts: tuple[int, ...]
+    pid: int
+    lines: tuple[LogLine, ...]
 
 
 class Progress:
@@ -17,10 +39,34 @@ class Progress:
 
     Args:
         cells: a mutable sequence of integers, shared by both; by default of this process.
+
+    Attributes:
+        host: where the attempt runs, as its engine names it; empty where that is this machine.
+        pid: the worker's process, 0 until it is known.
+        has_begun: whether a worker has the attempt, for all that the driver knows.
+        log: what the worker has logged and was not said yet.
     """
 
     def __init__(self, cells: Any = None) -> None:
         self._cells = array("q", [0] * SLOTS) if cells is None else cells
+        self.host = ""
+        self.pid = 0
+        self.has_begun = False
+        self.log = LogRelay()
+
+    def snapshot(self) -> Snapshot:
+        """What there is to say now; called by the worker."""
+        return Snapshot(tuple(self._cells[:_STOP]), os.getpid(), self.log.drain())
+
+    def hear(self, snapshot: Snapshot) -> None:
+        """Takes what a worker said; called by the driver, from any thread."""
+        self._cells[:_STOP] = array("q", snapshot.counts)
+        self.begin(snapshot.pid)
+        self.log.put(snapshot.lines)
+
+    def begin(self, pid: int) -> None:
+        """Notes that the attempt runs."""
+        self.pid, self.has_begun = pid, True
 
     def count(
         self, read: int, written: int, rejected: int, dropped: int, added: int, size: int
@@ -68,7 +114,7 @@ class Progress:
         self._cells[_RSS] = size
 
     def ask_to_stop(self) -> None:
-        """Asks the worker to stop before its next block."""
+        """Asks the attempt to stop before its next block, where it shares this memory."""
         self._cells[_STOP] = 1
 
     def check_stop(self) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import psutil
 import pyarrow as pa
@@ -38,8 +40,8 @@ class Task:
         output_columns: the columns of an output that needs a header.
         first_record: the number of the shard's first record in the whole input, from 0; right only
             where a hook asks for it.
-        part: the staged file to write.
-        rejects: the staged file for rejected rows, or None.
+        part: the staged file to write, but for what makes its name this attempt's alone.
+        rejects: the staged file for rejected rows, likewise, or None.
         leads: whether the part begins a published file.
         count_only: read and count, write nothing.
     """
@@ -70,6 +72,7 @@ class ShardResult:
     Attributes:
         ranges: what was really read of each file, from one record's start to another's.
         records: input records read.
+        part, rejects: the staged files; rejects None where there are none.
         written, rejected, dropped, added: what became of them.
         deferred: rows that pydantic was given, whole or in part.
         deferred_to: field, or whole rows, and how many pydantic was given of it.
@@ -80,6 +83,8 @@ class ShardResult:
 
     ranges: tuple[FileRange, ...]
     records: int
+    part: Path | None = None
+    rejects: Path | None = None
     written: int = 0
     rejected: int = 0
     dropped: int = 0
@@ -91,6 +96,14 @@ class ShardResult:
     first_rejects: tuple[RejectedRow, ...] = ()
 
 
+_here = threading.local()
+
+
+def current_task() -> Task | None:
+    """The attempt that this thread runs; hooks and adapters may ask while they are set up."""
+    return getattr(_here, "task", None)
+
+
 def run_task(task: Task, progress: Progress) -> ShardResult:
     """Reads a shard, takes it through the stages and stages what comes out.
 
@@ -99,16 +112,31 @@ def run_task(task: Task, progress: Progress) -> ShardResult:
     Raises:
         ZooPipeError: with the attempt's label; `RunStopped` when the driver asked for it.
     """
+    _here.task = task
     try:
         if task.count_only:
             return _count(task, progress)
-        return _Attempt(task, progress).run()
+        return _Attempt(_with_own_files(task), progress).run()
     except RunStopped:
         raise
     except ZooPipeError as error:
         raise in_tree(error)(f"{task.label}: {error}") from error
     except MemoryError as error:
         raise ZooPipeError(f"{task.label}: the worker ran out of memory") from error
+    finally:
+        _here.task = None
+
+
+def _with_own_files(task: Task) -> Task:
+    """The task with staged files that no other run of the same attempt writes: a cluster may begin one
+    twice, and a worker that was given up may go on."""
+    own = uuid4().hex[:8]
+    rejects = task.rejects
+    return replace(
+        task,
+        part=task.part.with_name(f"{task.part.name}.{own}"),
+        rejects=None if rejects is None else rejects.with_name(f"{rejects.name}.{own}"),
+    )
 
 
 class _Attempt:
@@ -144,7 +172,7 @@ class _Attempt:
             writer.close()
             rejects.close()
             undo.pop_all()
-        return self._result()
+        return self._result(rejects.path if rejects.is_written else None)
 
     @contextlib.contextmanager
     def _says_why_so_far(self) -> Iterator[None]:
@@ -196,11 +224,13 @@ class _Attempt:
         self._progress.rss_bytes = self._process.memory_info().rss
         self._progress.check_stop()
 
-    def _result(self) -> ShardResult:
+    def _result(self, rejects: Path | None) -> ShardResult:
         totals = dict.fromkeys(("records", "written", "rejected", "dropped", "added"), 0)
         totals.update(self._totals)
         return ShardResult(
             ranges=tuple(self._ranges),
+            part=self._task.part,
+            rejects=rejects,
             summary=tuple(self._summary.items()),
             deferred_to=tuple(self._deferred_to.items()),
             first_rejects=tuple(self._first_rejects[:NAMED_REJECTS]),
@@ -236,26 +266,31 @@ class _RejectsPart:
     """Rejected rows, staged as an Arrow stream; nothing is made where there are none."""
 
     def __init__(self, path: Path | None) -> None:
-        self._path = path
+        self.path = path
         self._file: pa.OSFile | None = None
         self._stream: pa.RecordBatchStreamWriter | None = None
 
+    @property
+    def is_written(self) -> bool:
+        """Whether there is a file."""
+        return self._stream is not None
+
     def write(self, batch: pa.RecordBatch) -> None:
-        assert self._path is not None, "rows are rejected to a file"
-        with writing(self._path):
+        assert self.path is not None, "rows are rejected to a file"
+        with writing(self.path):
             if self._stream is None:
-                self._file = pa.OSFile(str(self._path), "wb")
+                self._file = pa.OSFile(str(self.path), "wb")
                 self._stream = pa.ipc.new_stream(self._file, batch.schema)
             self._stream.write_batch(batch)
 
     def close(self) -> None:
-        if self._path is not None and self._stream is not None and self._file is not None:
-            with writing(self._path):
+        if self.path is not None and self._stream is not None and self._file is not None:
+            with writing(self.path):
                 self._stream.close()
                 self._file.close()
 
     def discard(self) -> None:
         with contextlib.suppress(OutputError, pa.ArrowException):
             self.close()
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
