@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from zoopipe.report import FlowReport, PipeReport, PipeStatus, get_logger
     from zoopipe.runtime.engine import BaseEngine
     from zoopipe_multiprocess import MultiProcessEngine
+    from zoopipe_ray import RayEngine
 
 __version__ = "0.1.0"
 
@@ -75,6 +76,7 @@ _HOMES = {
     "zoopipe.report": ("FlowReport", "PipeReport", "PipeStatus", "get_logger"),
     "zoopipe.runtime.engine": ("BaseEngine",),
     "zoopipe_multiprocess": ("MultiProcessEngine",),
+    "zoopipe_ray": ("RayEngine",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -108,6 +110,7 @@ __all__ = [
     "PipeManager",
     "PipeReport",
     "PipeStatus",
+    "RayEngine",
     "RunFailed",
     "RunStopped",
     "SingleThreadExecutor",
