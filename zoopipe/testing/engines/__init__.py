@@ -7,8 +7,10 @@
 | reports.py | what is said while a run goes on, and at its end |
 | results.py | order, merge, rejects, many pipes, books |
 | hooks.py | hooks of each kind, their setup and their mistakes; what pickles |
+| losses.py | workers that die, once, always, or for one record |
 | stops.py | shutdown in the middle, drivers that die |
 | scripts.py | models and hooks of a user's script |
+| logs.py | what of a worker's log arrives, and stalls |
 | clusters.py | no room, and files that a worker cannot see |
 """
 
@@ -17,6 +19,8 @@ from __future__ import annotations
 from zoopipe.testing.engines.clusters import ClusterTests
 from zoopipe.testing.engines.hooks import HookTests
 from zoopipe.testing.engines.lifecycle import LifecycleTests
+from zoopipe.testing.engines.logs import LogTests
+from zoopipe.testing.engines.losses import LossTests
 from zoopipe.testing.engines.reports import ReportTests
 from zoopipe.testing.engines.results import ResultTests
 from zoopipe.testing.engines.scripts import ScriptTests
@@ -30,8 +34,10 @@ class EngineConformance(
     ReportTests,
     ResultTests,
     HookTests,
+    LossTests,
     StopTests,
     ScriptTests,
+    LogTests,
     ClusterTests,
 ):
     """The suite. Subclass it as `Test...`, and give it an engine by fixtures:

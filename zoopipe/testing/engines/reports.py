@@ -47,9 +47,11 @@ class ReportTests(EngineBinding):
             )
             assert (live.success_count, live.error_count) == (19, 1)
             assert (live.shards_done, live.shard_count, live.end_time) == (0, 1, None)
-            if self.isolates_processes:
-                assert pid != os.getpid()
-                assert live.ram_bytes < psutil.virtual_memory().total
+            (worker,) = live.workers
+            assert (worker.shard, worker.attempt, worker.pid) == (0, 1, pid)
+            assert (worker.total_processed, worker.error_count) == (20, 1)
+            assert 2**20 < worker.ram_bytes <= live.ram_bytes < psutil.virtual_memory().total
+            assert (pid != os.getpid()) is self.isolates_processes
             gate.open()
             final = waited(manager).pipes[0]
         assert (final.status, final.is_alive, final.is_finished) == (
@@ -58,7 +60,8 @@ class ReportTests(EngineBinding):
             True,
         )
         assert (final.total_processed, final.success_count, final.error_count) == (60, 59, 1)
-        assert (final.shards_done, final.ram_bytes) == (1, 0)
+        assert (final.shards_done, final.ram_bytes, final.workers) == (1, 0, ())
+        assert final.lost_count == 0
         assert final.peak_ram_bytes >= live.ram_bytes
         # The header is read when the run is planned.
         assert final.bytes_read == final.bytes_total

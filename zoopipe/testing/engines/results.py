@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from zoopipe.manager import PipeManager
 from zoopipe.report import PipeStatus
 from zoopipe.runtime.engine import BaseEngine
 from zoopipe.testing.engines.binding import EngineBinding, completed, running, waited
-from zoopipe.testing.faults import Faults, Raise
+from zoopipe.testing.faults import Faults, Journal, Raise
 from zoopipe.testing.items import (
     Positions,
     Twice,
@@ -62,6 +63,20 @@ class ResultTests(EngineBinding):
         assert rejects_in(tmp_path / "engine-bad.jsonl") == wanted.rejects
         assert [number for number, _ in wanted.rejects] == list(_BAD)
         assert staged(tmp_path) == []
+
+    def test_no_more_attempts_than_workers_run_at_once_when_there_are_more_shards(
+        self, engine: BaseEngine, tmp_path: Path
+    ) -> None:
+        (tmp_path / "journal").mkdir()
+        journal = Journal(tmp_path / "journal")
+        source = write_items(tmp_path / "in.csv", 90)
+        pipe = items_pipe(source, tmp_path / "out.jsonl", pre_validation_hooks=[journal])
+        completed(PipeManager.parallelize_pipe(pipe, workers=1, shards=5, engine=engine))
+        assert (tmp_path / "out.jsonl").read_text() == expected(source).text
+        begun, ended = journal.times("setup"), journal.times("teardown")
+        assert begun.keys() == {(shard, 1) for shard in range(5)}
+        spans = sorted((begun[place], ended[place]) for place in begun)
+        assert all(end <= begin for (_, end), (begin, _) in pairwise(spans))
 
     def test_one_header_is_written_when_shards_of_csv_are_merged(
         self, engine: BaseEngine, tmp_path: Path
