@@ -1,6 +1,7 @@
 """The sample job of this folder: orders, read, checked and written as JSON Lines.
 
-Run it with any engine: `zoopipe run job.py:pipe --engine ray --workers 2`. Two environment variables say the rest:
+Run it with any engine: `zoopipe run job.py:pipe --engine ray --workers 2`. Two environment variables say
+the rest:
 
 ZOOPIPE_JOB_FOLDER: where `orders.csv` is and the outputs go; every worker has to reach it. By default
     `zoopipe-job` in the working directory.
@@ -48,7 +49,7 @@ def pipe() -> Pipe:
 
 
 def write_orders(path: Path, count: int) -> None:
-    """Makes up `count` orders, the same each time; of 100, one has no quantity and one a price that is no number.
+    """Makes up `count` orders, the same each time. Of 100, one has no quantity, and one no price.
 
     Effect: the file is complete when it appears under its name.
     """

@@ -95,42 +95,53 @@ class LocalCluster:
             time.sleep(0.05)
 
     def processes(self) -> list[psutil.Process]:
-        """All processes with the cluster's mark, but for this one and those that it was started by."""
+        """All processes of the cluster: those with its mark, and what those have started.
+
+        Some lose the mark, for they overwrite it with the name that `ps` shows.
+        """
         above = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-        return [
-            each for each in psutil.process_iter() if each.pid not in above and self._owns(each)
-        ]
+        marked = [each for each in psutil.process_iter() if self._marked(each)]
+        found = {*marked, *(child for each in marked for child in _started_by(each))}
+        return [each for each in found if each.pid not in above]
 
     def stop(self) -> None:
-        """Ends every process: those that no other started are asked, newest first, the rest is killed.
+        """Ends every process: those that no other started are asked, what is left is killed.
 
         Returns when none is left; safe to call again.
         """
-        marked = self.processes()
-        inner = {child.pid for each in marked for child in _children(each)}
-        roots = [each for each in marked if each.pid not in inner]
+        left = self.processes()
+        inner = {child for each in left for child in _started_by(each)}
+        roots = sorted(set(left) - inner, key=psutil.Process.create_time)
         end = time.monotonic() + _STOP_S
-        # Newest first: a Dask worker whose scheduler is gone waits for it before it ends.
-        for root in sorted(roots, key=psutil.Process.create_time, reverse=True):
-            _signal(root, signal.SIGTERM)
-            psutil.wait_procs([root], timeout=max(0.0, end - time.monotonic()))
-        while remaining := self.processes():
-            for each in remaining:
+        # The first last: a Dask worker whose scheduler is gone looks for it before it ends.
+        for asked in (roots[1:], roots[:1]):
+            for each in asked:
+                _signal(each, signal.SIGTERM)
+            psutil.wait_procs(asked, timeout=max(0.0, end - time.monotonic()))
+        while left := [each for each in {*left, *self.processes()} if _runs(each)]:
+            for each in left:
                 _signal(each, signal.SIGKILL)
-            psutil.wait_procs(remaining, timeout=1)
+            psutil.wait_procs(left, timeout=1)
 
-    def _owns(self, process: psutil.Process) -> bool:
+    def _marked(self, process: psutil.Process) -> bool:
         try:
             return process.environ().get(MARK) == str(self.folder)
         except (psutil.Error, OSError):
             return False
 
 
-def _children(process: psutil.Process) -> list[psutil.Process]:
+def _started_by(process: psutil.Process) -> list[psutil.Process]:
     try:
-        return process.children()
+        return process.children(recursive=True)
     except psutil.Error:
         return []
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _signal(process: psutil.Process, number: int) -> None:

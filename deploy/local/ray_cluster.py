@@ -1,6 +1,7 @@
 """A Ray cluster of a head and two workers on this machine: `python ray_cluster.py start`, `stop`.
 
-The head has no CPUs: it is where `ray job submit` runs drivers. Ray asks for a token, which is in the cluster's folder.
+The head has no CPUs: it is where `ray job submit` runs drivers. Ray asks for a token, which is in the
+cluster's folder.
 """
 
 from __future__ import annotations
@@ -30,8 +31,7 @@ def launch(cluster: LocalCluster, workers: int, cpus: int, timeout_s: float) -> 
     ready = cluster.folder / "ready.json"
     cluster.spawn(
         "keeper",
-        [str(Path(__file__).resolve()), "keep", str(ready)]
-        + [str(workers), str(cpus), str(timeout_s)],
+        [__file__, "keep", str(ready), str(workers), str(cpus), str(timeout_s)],
         **access,
         RAY_TMPDIR=str(cluster.folder),
         RAY_USAGE_STATS_ENABLED="0",
@@ -81,7 +81,7 @@ def keep(ready: Path, workers: int, cpus: int, timeout_s: float) -> None:
     writing.write_text(json.dumps(reached))
     writing.replace(ready)
     stopped.wait()
-    nodes.shutdown()
+    nodes.shutdown()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":
