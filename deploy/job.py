@@ -34,9 +34,9 @@ class Order(BaseModel):
     paid: bool
 
 
-def pipe() -> Pipe:
+def pipe(folder: Path | None = None) -> Pipe:
     """The job's pipe; its input is made where there is none."""
-    folder = Path(os.environ.get("ZOOPIPE_JOB_FOLDER", "zoopipe-job")).resolve()
+    folder = (folder or Path(os.environ.get("ZOOPIPE_JOB_FOLDER", "zoopipe-job"))).resolve()
     orders = folder / "orders.csv"
     if not orders.exists():
         write_orders(orders, int(os.environ.get("ZOOPIPE_JOB_ROWS", "100000")))
