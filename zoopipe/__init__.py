@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from zoopipe.pipe import Pipe
     from zoopipe.report import FlowReport, PipeReport, PipeStatus, get_logger
     from zoopipe.runtime.engine import BaseEngine
+    from zoopipe_dask import DaskEngine
     from zoopipe_multiprocess import MultiProcessEngine
 
 __version__ = "0.1.0"
@@ -74,6 +75,7 @@ _HOMES = {
     "zoopipe.pipe": ("Pipe",),
     "zoopipe.report": ("FlowReport", "PipeReport", "PipeStatus", "get_logger"),
     "zoopipe.runtime.engine": ("BaseEngine",),
+    "zoopipe_dask": ("DaskEngine",),
     "zoopipe_multiprocess": ("MultiProcessEngine",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -85,6 +87,7 @@ __all__ = [
     "CSVInputAdapter",
     "CSVOutputAdapter",
     "ColumnHook",
+    "DaskEngine",
     "DeclarationError",
     "EngineError",
     "EntryStatus",
