@@ -61,6 +61,8 @@ class RayEngine(BaseEngine):
         MissingExtraError: Ray is not installed.
     """
 
+    libraries = ("ray",)
+
     def __init__(
         self,
         address: str | None = None,
