@@ -8,7 +8,6 @@ import logging
 import math
 import pickle
 import warnings
-from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from pathlib import Path
@@ -28,9 +27,8 @@ logger = logging.getLogger(__name__)
 
 # How often the scheduler is asked for its workers, besides whenever it says that one came or went.
 _LOOK_S = 5.0
-# How long an attempt that was given up may take to notice, before its worker is restarted.
-_NOTICE_S = 2.0
-_RESTART_S = 10.0
+# How long the loop may take to do what is asked of it.
+_ANSWER_S = 10.0
 # A pipe larger than this is sent to a worker once, not with each attempt.
 _LARGE_BYTES = 256 * 1024
 
@@ -76,7 +74,7 @@ class DaskEngine(BaseEngine):
 
     A pipe's Python code holds the interpreter's lock: workers of one thread each (`--nthreads 1`)
     run attempts side by side, threads of one worker do not. Workers with a nanny, Dask's default,
-    can be restarted where a hook never comes back; of others the thread is left behind.
+    are restarted where a hook never comes back; of others the thread is left behind.
 
     Args:
         address: the scheduler's, `tcp://host:8786` or `tls://host:8786`.
@@ -92,6 +90,8 @@ class DaskEngine(BaseEngine):
         DeclarationError: options contradict each other, or one is of the wrong kind.
         MissingExtraError: Dask is not installed.
     """
+
+    libraries = ("dask", "distributed")
 
     def __init__(
         self,
@@ -216,8 +216,6 @@ class _Crew:
         # By key: those that run, and those that are over for us while their threads still run.
         self._attempts: dict[str, DaskAttempt] = {}
         self._lingering: dict[str, DaskAttempt] = {}
-        # Workers that are being restarted.
-        self._closing: set[str] = set()
         self._pipes: dict[tuple[str, bytes], Any] = {}
         self._ends: SimpleQueue[tuple[DaskAttempt, End]] = SimpleQueue()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -227,7 +225,7 @@ class _Crew:
 
     def start(self) -> None:
         """Hears from the cluster from here on."""
-        self._cluster.call(self._start(), _RESTART_S)
+        self._cluster.call(self._start(), _ANSWER_S)
 
     async def _start(self) -> None:
         client = self._cluster.client
@@ -277,7 +275,7 @@ class _Crew:
     def leave(self) -> None:
         """Leaves the cluster; nothing of ours runs there any more, but for threads that never stop."""
         try:
-            self._cluster.call(self._let_go(), _RESTART_S)
+            self._cluster.call(self._let_go(), _ANSWER_S)
         except (TimeoutError, OSError, CancelledError) as error:
             logger.debug("leaving %s: %r", self._cluster.where, error)
         finally:
@@ -287,14 +285,17 @@ class _Crew:
         """Has something done on the loop."""
         self._cluster.loop.call_soon_threadsafe(work, *given)
 
-    def _free(self) -> Counter[str]:
+    def _free(self) -> dict[str, int]:
         """The free threads of each worker; below 0 where a worker has fewer than it had."""
-        places = self._places
-        free = Counter({address: place.slots for address, place in places.items()})
+        free = {address: place.slots for address, place in self._places.items()}
         for attempt in [*self._attempts.values(), *self._lingering.values()]:
             if attempt.place.address in free:
                 free[attempt.place.address] -= 1
-        return Counter({key: count for key, count in free.items() if key not in self._closing})
+        for attempt in list(self._lingering.values()):
+            # It is about to end itself, with all that it runs.
+            if attempt.place.has_nanny:
+                free.pop(attempt.place.address, None)
+        return free
 
     # The loop: an attempt's way.
 
@@ -405,7 +406,6 @@ class _Crew:
 
     def _lose_worker(self, address: str, why: str) -> None:
         self._places = {key: place for key, place in self._places.items() if key != address}
-        self._closing.discard(address)
         for key, attempt in list(self._lingering.items()):
             if attempt.place.address == address:
                 del self._lingering[key]
@@ -458,37 +458,16 @@ class _Crew:
             logger.debug("worker %s cannot be asked: %r", address, error)
 
     def kill(self, attempt: DaskAttempt) -> None:
-        """Gives an attempt up. Its worker sees that Dask has released it, and stops it before its next
-        block; a worker that does not is restarted where that is possible."""
+        """Gives an attempt up. Its worker sees that Dask has released it, and ends itself where the
+        attempt does not stop; see `zoopipe_dask.worker`."""
         if attempt.is_over:
             return
-        begun = attempt.progress.has_begun
-        if begun:
+        has_begun, place = attempt.progress.has_begun, attempt.place
+        how = ""
+        if has_begun:
             self._lingering[attempt.key] = attempt
-            self._spawn(self._force(attempt))
-        place = attempt.place
-        how = "" if place.has_nanny or not begun else ", and its thread was left behind"
-        self._finish(attempt, Lost(f"{attempt.worker} was told to give it up{how}", begun))
-
-    async def _force(self, attempt: DaskAttempt) -> None:
-        """Restarts a worker on which an attempt lingers."""
-        for _ in range(round(_NOTICE_S / 0.05)):
-            if attempt.key not in self._lingering:
-                return
-            await asyncio.sleep(0.05)
-        address = attempt.place.address
-        if not attempt.place.has_nanny or address in self._closing:
-            return
-        self._closing.add(address)
-        for other in list(self._attempts.values()):
-            if other.place.address == address:
-                self._finish(other, self._lost(other, "it was restarted for another attempt"))
-        try:
-            await self._cluster.client.restart_workers(
-                [address], timeout=_RESTART_S, raise_for_error=False
-            )
-        except Exception as error:
-            logger.debug("worker %s cannot be restarted: %r", address, error)
+            how = " and restarted" if place.has_nanny else ", and its thread was left behind"
+        self._finish(attempt, Lost(f"{attempt.worker} was given up{how}", has_begun))
 
     async def _let_go(self) -> None:
         """Has Dask forget all that is ours."""
