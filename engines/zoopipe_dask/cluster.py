@@ -128,9 +128,9 @@ class Cluster:
         """
         self._thread.start()
         self._is_up.wait()
-        self._undo.enter_context(_quiet(self._thread.ident))
         end = time.monotonic() + timeout_s
         try:
+            self._undo.enter_context(_quiet(self._thread.ident))
             self.call(self._connect(timeout_s), timeout_s + _LEAVE_S)
             self.call(self._first_place(end), timeout_s + _LEAVE_S)
             if is_checked:
@@ -197,6 +197,8 @@ class Cluster:
             resources=target.resources,
             asynchronous=True,
         )
+        # At the driver's end it is ours to close, when the run has stopped.
+        self._own.shutdown_on_close = False
         await self._own
 
     async def _first_place(self, end: float) -> None:
@@ -260,6 +262,8 @@ class Cluster:
                     f"({_text(cause)}): give DaskEngine a tls:// address and security=distributed."
                     "Security(tls_ca_file=…, tls_client_cert=…, tls_client_key=…) that it trusts"
                 )
+        if not isinstance(error, OSError):
+            return f"Dask cannot join {self.where}: {_text(causes[-1])}"
         return (
             f"no Dask scheduler answers at {self.where} within {timeout_s:g} s "
             f"({_text(causes[-1])}): is the address right, does the scheduler run, and does it expect "

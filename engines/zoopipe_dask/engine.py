@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -79,8 +81,15 @@ class DaskEngine(BaseEngine):
     def connect(self) -> None:
         cluster = Cluster(self._target)
         cluster.join(self.start_timeout_s)
-        self._crew = Crew(cluster)
-        self._crew.start()
+        crew = Crew(cluster)
+        try:
+            crew.start()
+        except (OSError, CancelledError) as error:
+            cluster.close()
+            raise EngineError(f"the Dask scheduler at {cluster.where} does not answer") from error
+        self._crew = crew
+        # A script may end without waiting: then this comes before what Dask does to workers at its end.
+        atexit.register(self.shutdown, 0.0)
 
     def slots(self) -> int:
         """See `BaseEngine`. Raises `EngineError` where the scheduler is gone: so is the run."""
@@ -98,6 +107,7 @@ class DaskEngine(BaseEngine):
 
     def disconnect(self) -> None:
         if self._crew is not None:
+            atexit.unregister(self.shutdown)
             self._crew.leave()
             self._crew = None
 

@@ -235,6 +235,34 @@ def test_script_says_what_it_needs_when_it_starts_local_workers_without_a_guard(
     assert staged(tmp_path) == []
 
 
+ENDS_EARLY = """
+import os, pathlib, sys, threading
+from zoopipe import CSVInputAdapter, DaskEngine, JSONOutputAdapter, Pipe, PipeManager
+
+def block(row):
+    pathlib.Path(f"worker-{os.getpid()}").touch()
+    threading.Event().wait()
+
+if __name__ == "__main__":
+    pipe = Pipe(CSVInputAdapter("in.csv"), JSONOutputAdapter("out.jsonl"),
+                pre_validation_hooks=[block])
+    PipeManager([pipe], DaskEngine(max_workers=1)).start()
+    while WAITS and not list(pathlib.Path().glob("worker-*")):
+        pass
+"""
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_script_that_ends_without_waiting_leaves_nothing_and_prints_nothing(tmp_path, waits):
+    write_items(tmp_path / "in.csv", 3)
+    done = python(ENDS_EARLY.replace("WAITS", str(waits)), tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    for mark in tmp_path.glob("worker-*"):
+        assert not psutil.pid_exists(int(mark.name.split("-")[1]))
+    assert staged(tmp_path) == []
+    assert not (tmp_path / "out.jsonl").exists()
+
+
 # What is joined.
 
 
