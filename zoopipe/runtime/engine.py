@@ -24,6 +24,7 @@ from zoopipe.runtime.task import ShardResult, Task
 
 if TYPE_CHECKING:
     from zoopipe.runtime.plan import PlannedPipe
+    from zoopipe.runtime.retry import Supervision
     from zoopipe.runtime.supervise import Supervisor
 
 
@@ -90,9 +91,11 @@ class BaseEngine(ABC):
     driver, and but for `connect` and `ended` do not wait. `survey` serves `zoopipe doctor`.
 
     Attributes:
+        libraries: packages of its own of which all nodes need the same version.
         start_timeout_s: how long a run waits for a first worker before it fails.
     """
 
+    libraries: tuple[str, ...] = ()
     start_timeout_s: float = 60.0
     _supervisor: Supervisor | None = None
 
@@ -148,17 +151,20 @@ class BaseEngine(ABC):
 
     # The public face.
 
-    def start(self, pipes: Sequence[PlannedPipe]) -> Supervisor:
+    def start(
+        self, pipes: Sequence[PlannedPipe], supervision: Supervision | None = None
+    ) -> Supervisor:
         """Starts planned pipes, and returns the run: what `wait`, `shutdown` and reports are about.
 
         Raises:
             RuntimeError: the engine is running already.
         """
+        from zoopipe.runtime.retry import Supervision
         from zoopipe.runtime.supervise import Supervisor
 
         if self.is_running:
             raise RuntimeError("the engine is already running")
-        self._supervisor = Supervisor(self, pipes)
+        self._supervisor = Supervisor(self, pipes, supervision or Supervision())
         self._supervisor.start()
         return self._supervisor
 
