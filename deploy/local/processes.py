@@ -57,8 +57,9 @@ class LocalCluster:
         (self.folder / _OURS).touch()
 
     def remove(self) -> None:
-        """Removes the folder, if a cluster made it."""
-        if (self.folder / _OURS).exists() and self.folder.owner() == Path.home().owner():
+        """Removes the folder, if a cluster of this user made it."""
+        sign = self.folder / _OURS
+        if sign.exists() and sign.stat().st_uid == self.folder.stat().st_uid == os.getuid():
             shutil.rmtree(self.folder)
 
     def spawn(self, name: str, command: Sequence[str], **variables: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import urllib.error
 import urllib.request
@@ -29,12 +30,12 @@ def test_ray_cluster_has_a_head_and_two_workers_when_start_returns(
     ray_cluster: Any, call: Any
 ) -> None:
     asked = call(sys.executable, "-c", RAY_NODES, **ray_cluster.variables)
-    assert sorted(eval(asked.stdout)) == [0, 1, 1], asked.stderr
+    assert sorted(json.loads(asked.stdout)) == [0, 1, 1], asked.stderr
 
 
 def test_dask_cluster_has_two_workers_when_start_returns(dask_cluster: Any, call: Any) -> None:
     asked = call(sys.executable, "-c", DASK_NODES, **dask_cluster.variables)
-    assert eval(asked.stdout) == [1, 1], asked.stderr
+    assert json.loads(asked.stdout) == [1, 1], asked.stderr
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ def test_stop_leaves_nothing_and_other_clusters_alone_when_the_first_process_was
     assert before == set(other.processes())
     nodes = {"ray": RAY_NODES, "dask": DASK_NODES}[kind]
     asked = call(sys.executable, "-c", nodes, **other.variables)
-    assert sum(eval(asked.stdout)) == 2, asked.stderr
+    assert sum(json.loads(asked.stdout)) == 2, asked.stderr
 
 
 def test_start_refuses_when_a_cluster_runs_in_the_folder(dask_cluster: Any, local: Any) -> None:
