@@ -204,6 +204,21 @@ def test_cluster_file_is_one_that_ray_takes_when_ray_checks_it(deploy: Path) -> 
     assert nodes["min_workers"] == len(value["provider"]["worker_ips"])
 
 
+def test_nodes_are_started_with_options_that_ray_has_when_manifests_say_how(deploy: Path) -> None:
+    scripts = pytest.importorskip("ray.scripts.scripts", reason="pip install 'zoopipe[ray]'")
+    cluster = document(deploy / "ray/rayjob.yaml", "RayJob")["spec"]["rayClusterSpec"]
+    groups = (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])
+    calls = [[f"--{k}={v}" for k, v in group["rayStartParams"].items()] for group in groups]
+    (file,) = documents(deploy / "ray/cluster.yaml")
+    for role in ("head", "worker"):
+        command = file[f"{role}_start_ray_commands"][-1].rpartition("ray start ")[2]
+        calls.append(shlex.split(command))
+    stores = [
+        scripts.start.make_context("start", call).params["object_store_memory"] for call in calls
+    ]
+    assert stores == [100 * 2**20] * 4
+
+
 def ray_schema() -> Any:
     """The schema of cluster files that Ray ships."""
     spec = importlib.util.find_spec("ray")
