@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from oracle import csv_dicts, json_lines, text_lines, validated
 
 from zoopipe import MultiThreadExecutor, PipeManager, SingleThreadExecutor
 from zoopipe.demo import Flight, demo_pipe, flights_csv
+from zoopipe.runtime.registry import make_engine
 
 
 @dataclass(frozen=True)
@@ -57,3 +59,29 @@ def test_runs_of_flights_give_the_same_bytes(expected: Expected) -> None:
         names = ("flights.jsonl", "rejected.jsonl")
         found.add(tuple((expected.folder / name).read_bytes() for name in names))
     assert len(found) == 1
+
+
+def published(expected: Expected) -> tuple[str, str]:
+    """The sha256 of the output and of the rejects."""
+    output, rejects = (expected.folder / name for name in ("flights.jsonl", "rejected.jsonl"))
+    return tuple(hashlib.sha256(path.read_bytes()).hexdigest() for path in (output, rejects))
+
+
+@pytest.fixture(scope="module")
+def published_alone(expected: Expected) -> tuple[str, str]:
+    """What one thread of one process publishes."""
+    demo_pipe(expected.folder).run()
+    assert text_lines(expected.folder / "flights.jsonl") == expected.lines
+    return published(expected)
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("engine", ["multiprocess", "ray", "dask"])
+def test_flights_are_the_same_bytes_on_every_engine(
+    expected: Expected, published_alone: tuple[str, str], engine: str, workers: int
+) -> None:
+    for name in ("flights.jsonl", "rejected.jsonl"):
+        (expected.folder / name).unlink(missing_ok=True)
+    pipe = demo_pipe(expected.folder)
+    PipeManager.parallelize_pipe(pipe, workers=workers, engine=make_engine(engine)).run()
+    assert published(expected) == published_alone

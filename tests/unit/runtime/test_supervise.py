@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections import deque
 
 import pytest
-from local_runs import items, items_pipe, staged, write_items
+from local_runs import items, items_pipe, staged, wait_until, write_items
 from oracle import json_lines
 
-from zoopipe import BaseEngine, PipeManager, PipeStatus, RetryPolicy, RunFailed, ZooPipeError
+from zoopipe import (
+    BaseEngine,
+    OutputError,
+    PipeManager,
+    PipeStatus,
+    RetryPolicy,
+    RunFailed,
+    ZooPipeError,
+)
+from zoopipe.runtime import commit as commit_module
 from zoopipe.runtime.engine import Attempt, Done, Lost
+from zoopipe.runtime.parcel import run_here
 from zoopipe.runtime.progress import Progress
 from zoopipe.runtime.task import run_task
 
@@ -152,4 +163,148 @@ def test_one_engine_refuses_two_runs_at_once(tmp_path):
             second.start()
         gate.set()
     assert json_lines(tmp_path / "out.jsonl") == items(400)
+    assert staged(tmp_path) == []
+
+
+# Workers that are few, late, or not there.
+
+
+class Threads(ScriptedEngine):
+    """Runs each attempt in a thread, once its gate is open.
+
+    Args:
+        room: what `slots` says, one after the other, the last again and again.
+        begins: whether attempts ever begin.
+    """
+
+    def __init__(self, room=(100,), begins=True):
+        super().__init__()
+        self.room, self.begins = deque(room), begins
+        self.gate = threading.Event()
+        self.running, self.most_at_once, self.released = 0, 0, 0
+        self.over = queue.SimpleQueue()
+
+    def slots(self):
+        return self.room.popleft() if len(self.room) > 1 else self.room[0]
+
+    def release_idle(self):
+        self.released += 1
+
+    def launch(self, task):
+        self.launched.append((task.shard.index, task.attempt))
+        attempt = ScriptedAttempt(task)
+        self.running += 1
+        self.most_at_once = max(self.most_at_once, self.running)
+        if self.begins:
+            attempt.progress.begin(1)
+
+        def work():
+            self.gate.wait()
+            self.over.put((attempt, run_here(task, attempt.progress)))
+
+        threading.Thread(target=work, daemon=True).start()
+        return attempt
+
+    def ended(self, timeout_s):
+        try:
+            over = [self.over.get(timeout=timeout_s)]
+        except queue.Empty:
+            return []
+        self.running -= len(over)
+        return over
+
+    def shortage(self):
+        return "2 CPUs are asked for, there are 0"
+
+
+@pytest.mark.parametrize("engine", [Threads(room=(0,)), Threads(begins=False)])
+def test_run_fails_when_no_worker_begins_in_time(tmp_path, engine):
+    engine.start_timeout_s = 0.3
+    manager = manager_of(tmp_path, engine)
+    manager.start()
+    wait_until(lambda: "failed" in manager.report.status.value or manager.report.has_error)
+    engine.gate.set()
+    assert manager.wait(20)
+    assert "no worker has begun for 0 s: 2 CPUs are asked for, there are 0" in manager.report.error
+    assert staged(tmp_path) == []
+
+
+def test_no_more_attempts_than_workers_run_at_once(tmp_path):
+    engine = Threads()
+    engine.gate.set()
+    pipe = items_pipe(write_items(tmp_path / "in.csv", 400), tmp_path / "out.jsonl")
+    PipeManager.parallelize_pipe(pipe, workers=2, shards=9, engine=engine).run()
+    assert json_lines(tmp_path / "out.jsonl") == items(400)
+    assert len(engine.launched) == 9
+    assert engine.most_at_once == 2
+    assert engine.released > 0
+
+
+def test_workers_that_join_late_are_used(tmp_path):
+    engine = Threads(room=(0, 0, 1, 1, 3))
+    pipe = items_pipe(write_items(tmp_path / "in.csv", 400), tmp_path / "out.jsonl")
+    manager = PipeManager.parallelize_pipe(pipe, workers=9, engine=engine)
+    with manager:
+        wait_until(lambda: engine.running == 3)
+        assert len(manager.get_pipe_report(0).workers) == 3
+        assert engine.released == 0
+        engine.gate.set()
+        assert manager.wait(20)
+    assert json_lines(tmp_path / "out.jsonl") == items(400)
+
+
+# Publishing, while others run.
+
+
+@pytest.fixture
+def held_publish(monkeypatch):
+    """Publishing that waits until the event is set; the targets that wait, in `.waiting`."""
+    held, publish = threading.Event(), commit_module.publish
+    held.waiting = []
+
+    def wait_and_publish(staged_file, target):
+        held.waiting.append(target.name)
+        assert held.wait(20)
+        publish(staged_file, target)
+
+    monkeypatch.setattr(commit_module, "publish", wait_and_publish)
+    return held
+
+
+def test_shards_of_others_go_on_while_a_pipe_is_published(tmp_path, held_publish):
+    source = write_items(tmp_path / "in.csv", 400)
+    pipes = [items_pipe(source, tmp_path / f"{name}.jsonl") for name in "ab"]
+    engine = Threads(room=(1,))
+    engine.gate.set()
+    with PipeManager(pipes, engine) as manager:
+        wait_until(lambda: manager.get_pipe_report(1).shards_done == 1)
+        assert held_publish.waiting == ["a.jsonl"]
+        assert not manager.get_pipe_report(0).is_finished
+        held_publish.set()
+        assert manager.wait(20)
+    assert [json_lines(tmp_path / f"{name}.jsonl") for name in "ab"] == [items(400)] * 2
+
+
+def test_pipe_that_is_being_published_is_past_stopping(tmp_path, held_publish):
+    engine = Threads()
+    engine.gate.set()
+    manager = manager_of(tmp_path, engine, shards=2)
+    manager.start()
+    wait_until(lambda: held_publish.waiting)
+    stopping = threading.Thread(target=manager.shutdown, args=(0,))
+    stopping.start()
+    assert not manager.wait(0.3)
+    held_publish.set()
+    stopping.join(20)
+    assert manager.report.status is PipeStatus.COMPLETED
+    assert json_lines(tmp_path / "out.jsonl") == items(400)
+
+
+def test_pipe_fails_when_it_cannot_be_published(tmp_path, monkeypatch):
+    def refuse(staged_file, target):
+        raise OutputError(f"cannot write {target}: no")
+
+    monkeypatch.setattr(commit_module, "publish", refuse)
+    with pytest.raises(RunFailed, match=r"cannot write .*out.jsonl: no"):
+        manager_of(tmp_path, ScriptedEngine()).run()
     assert staged(tmp_path) == []
