@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     )
     from zoopipe.manager import PipeManager
     from zoopipe.pipe import Pipe
-    from zoopipe.report import FlowReport, PipeReport, PipeStatus, get_logger
+    from zoopipe.report import FlowReport, PipeReport, PipeStatus, WorkerReport, get_logger
     from zoopipe.runtime.engine import BaseEngine
+    from zoopipe.runtime.retry import RetryPolicy
     from zoopipe_multiprocess import MultiProcessEngine
 
 __version__ = "0.1.0"
@@ -72,8 +73,9 @@ _HOMES = {
     ),
     "zoopipe.manager": ("PipeManager",),
     "zoopipe.pipe": ("Pipe",),
-    "zoopipe.report": ("FlowReport", "PipeReport", "PipeStatus", "get_logger"),
+    "zoopipe.report": ("FlowReport", "PipeReport", "PipeStatus", "WorkerReport", "get_logger"),
     "zoopipe.runtime.engine": ("BaseEngine",),
+    "zoopipe.runtime.retry": ("RetryPolicy",),
     "zoopipe_multiprocess": ("MultiProcessEngine",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -108,10 +110,12 @@ __all__ = [
     "PipeManager",
     "PipeReport",
     "PipeStatus",
+    "RetryPolicy",
     "RunFailed",
     "RunStopped",
     "SingleThreadExecutor",
     "WorkerLostError",
+    "WorkerReport",
     "ZooPipeError",
     "get_logger",
 ]

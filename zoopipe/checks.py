@@ -15,6 +15,17 @@ def check_whole(name: str, value: object, least: int) -> None:
         raise DeclarationError(f"{name} must be a whole number from {least}, not {value!r}")
 
 
+def check_seconds(name: str, value: object) -> None:
+    """Refuses what is no number of seconds from 0.
+
+    Raises:
+        DeclarationError: naming the option and what was given.
+    """
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not value >= 0:  # type: ignore[operator]
+        raise DeclarationError(f"{name} must be a number of seconds from 0, not {value!r}")
+
+
 def check_model(model: object) -> None:
     """Refuses what is no pydantic model class.
 

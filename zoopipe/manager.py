@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from types import TracebackType
 
 from zoopipe.checks import check_whole
@@ -14,6 +15,7 @@ from zoopipe.report import FlowReport, PipeReport, PipeStatus
 from zoopipe.runtime.engine import BaseEngine
 from zoopipe.runtime.plan import plan_pipes, target_of
 from zoopipe.runtime.registry import default_engine
+from zoopipe.runtime.retry import RetryPolicy, Supervision
 from zoopipe.runtime.supervise import Supervisor
 
 
@@ -26,19 +28,30 @@ class PipeManager:
     Args:
         pipes: at least one; no two may write the same file.
         engine: where attempts run; by default processes on this machine.
+        retries: what is done about lost workers; by default each shard is tried three times.
+        stall_timeout_s: after how many seconds without progress the log says that a shard stalls.
 
     Raises:
         DeclarationError: there is no pipe, or two outputs are the same file.
     """
 
-    def __init__(self, pipes: Sequence[Pipe], engine: BaseEngine | None = None) -> None:
+    def __init__(
+        self,
+        pipes: Sequence[Pipe],
+        engine: BaseEngine | None = None,
+        retries: RetryPolicy | None = None,
+        stall_timeout_s: float = 300.0,
+    ) -> None:
         self._pipes = tuple(pipes)
         if not self._pipes or not all(isinstance(pipe, Pipe) for pipe in self._pipes):
             raise DeclarationError(f"pipes must be a list of at least one Pipe, not {pipes!r}")
         if engine is not None and not isinstance(engine, BaseEngine):
             raise DeclarationError(f"engine must be a BaseEngine, not {engine!r}")
         _check_targets(self._pipes)
+        if retries is not None and not isinstance(retries, RetryPolicy):
+            raise DeclarationError(f"retries must be a RetryPolicy, not {retries!r}")
         self._engine = engine or default_engine()
+        self._supervision = Supervision(retries or RetryPolicy(), stall_timeout_s)
         self._shards = 1
         self._merge = True
         self._run: Supervisor | None = None
@@ -51,24 +64,34 @@ class PipeManager:
         should_merge: bool = True,
         executor: BaseExecutor | None = None,
         engine: BaseEngine | None = None,
+        shards: int | None = None,
+        retries: RetryPolicy | None = None,
+        stall_timeout_s: float = 300.0,
     ) -> PipeManager:
-        """A manager that runs one pipe as `workers` shards of its input.
+        """A manager that runs one pipe on several workers, as shards of its input.
 
         Args:
             pipe: the pipe; its input is cut by byte ranges.
-            workers: how many shards, at least 1. An input that cannot be cut is one shard, and
-                the log says why.
+            workers: how many shards run at once, at least 1.
             should_merge: publish one file, rows in input order; otherwise a file a shard,
                 `<stem>_part_00001<suffix>` and so on.
             executor: instead of the pipe's own.
             engine: by default processes, as many at a time as there are CPUs.
+            shards: how many shards, by default as many as workers. With more, a slow worker gets
+                fewer of them, and a lost one costs less. An input that cannot be cut is one shard,
+                and the log says why.
+            retries, stall_timeout_s: as for a `PipeManager`.
 
         Raises:
-            DeclarationError: `workers` is no whole number from 1.
+            DeclarationError: `workers` or `shards` is no whole number from 1.
         """
         check_whole("workers", workers, 1)
-        manager = cls([pipe if executor is None else pipe.with_executor(executor)], engine)
-        manager._shards = workers
+        if shards is not None:
+            check_whole("shards", shards, 1)
+        pipes = [pipe if executor is None else pipe.with_executor(executor)]
+        manager = cls(pipes, engine, retries, stall_timeout_s)
+        manager._supervision = replace(manager._supervision, max_workers=workers)
+        manager._shards = shards or workers
         manager._merge = should_merge
         return manager
 
@@ -83,7 +106,7 @@ class PipeManager:
             raise RuntimeError("the manager is already running")
         planned = plan_pipes(self._pipes, self._shards, self._merge)
         try:
-            self._run = self._engine.start(planned)
+            self._run = self._engine.start(planned, self._supervision)
         except BaseException:
             for pipe in planned:
                 pipe.remove_staging()

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 #: Where a row was refused.
-Stage = Literal["parse", "validate", "hook", "write"]
+Stage = Literal["parse", "validate", "hook", "write", "worker"]
 #: One reason: `{"loc": [...], "type": ..., "msg": ...}`.
 Reason = dict[str, Any]
 

@@ -30,6 +30,33 @@ FINISHED = frozenset({PipeStatus.COMPLETED, PipeStatus.FAILED, PipeStatus.ABORTE
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerReport:
+    """What one attempt, on its worker, has done so far.
+
+    Attributes:
+        shard: the index of the shard, from 0.
+        attempt: 1 for the first try.
+        host: the worker's address; empty for this machine's processes.
+        pid: the worker's process, on its host.
+        total_processed: input records read.
+        error_count: rows rejected.
+        bytes_read: of the input's files.
+        ram_bytes: resident memory of the process.
+        quiet_s: for how many seconds it has made no progress.
+    """
+
+    shard: int
+    attempt: int
+    host: str
+    pid: int
+    total_processed: int
+    error_count: int
+    bytes_read: int
+    ram_bytes: int
+    quiet_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class PipeReport:
     """What one pipe has done so far.
 
@@ -52,6 +79,8 @@ class PipeReport:
         shards_done, shard_count: of the input.
         error_summary: how many rows were rejected for each `"field: error type"`; known when a
             shard ends.
+        lost_count: attempts that were lost with their worker, and tried again or given up.
+        workers: the attempts that run now, where they run, and how far each is.
     """
 
     pipe_index: int = 0
@@ -74,6 +103,8 @@ class PipeReport:
     shards_done: int = 0
     shard_count: int = 1
     error_summary: Mapping[str, int] = field(default_factory=dict)
+    lost_count: int = 0
+    workers: tuple[WorkerReport, ...] = ()
 
     @property
     def is_finished(self) -> bool:
@@ -273,6 +304,8 @@ def _table(pipes: Sequence[PipeReport]) -> tuple[list[tuple[str, ...]], list[str
         )
         if pipe.error:
             notes.append(f"pipe {pipe.pipe_index} failed: {pipe.error}")
+        if pipe.lost_count:
+            notes.append(f"pipe {pipe.pipe_index} lost {pipe.lost_count} workers")
         if pipe.deferred_count:
             notes.append(f"pipe {pipe.pipe_index} {_deferred(pipe)}")
         most = Counter(pipe.error_summary).most_common(5)

@@ -34,6 +34,7 @@ from zoopipe import (
     Pipe,
     PipeManager,
     PipeStatus,
+    RetryPolicy,
     RunFailed,
 )
 
@@ -56,6 +57,9 @@ def test_engine_has_a_slot_for_each_cpu_when_not_told_otherwise():
 # Workers that die.
 
 
+ONCE = RetryPolicy(max_attempts=1)
+
+
 def run_with_fault(tmp_path, fault, at=3000, shards=4):
     """A sharded pipe with a fault on a row of its third shard, and its manager after the run."""
     (tmp_path / "out.jsonl").write_text("old\n")
@@ -66,7 +70,7 @@ def run_with_fault(tmp_path, fault, at=3000, shards=4):
         pre_validation_hooks=[Fault(at, fault)],
         error_output_adapter=JSONOutputAdapter(tmp_path / "bad.jsonl"),
     )
-    manager = PipeManager.parallelize_pipe(pipe, shards)
+    manager = PipeManager.parallelize_pipe(pipe, shards, retries=ONCE)
     with pytest.raises(RunFailed) as raised:
         manager.run()
     assert (tmp_path / "out.jsonl").read_text() == "old\n"
@@ -117,7 +121,7 @@ def test_other_pipes_finish_when_a_worker_is_killed(tmp_path):
     given[2] = items_pipe(
         source, tmp_path / "out2.jsonl", pre_validation_hooks=[Fault(7, kill_self)]
     )
-    manager = PipeManager(given, MultiProcessEngine(max_workers=2))
+    manager = PipeManager(given, MultiProcessEngine(max_workers=2), ONCE)
     with pytest.raises(RunFailed, match=r"pipe 2, shard 1 of 1.*SIGKILL"):
         manager.run()
     assert sorted(path.name for path in tmp_path.glob("*.jsonl")) == [
@@ -131,7 +135,7 @@ def test_run_ends_when_a_worker_is_killed_from_outside(tmp_path):
     source = write_items(tmp_path / "in.csv", 10)
     blocked = threading.Event()
     pipe = items_pipe(source, tmp_path / "out.jsonl", pre_validation_hooks=[Fault(1, blocked.wait)])
-    with PipeManager([pipe]) as manager:
+    with PipeManager([pipe], retries=ONCE) as manager:
         wait_until(workers)
         workers()[0].kill()
         assert manager.wait(10)

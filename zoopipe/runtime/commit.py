@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from concurrent.futures import wait
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,6 +13,7 @@ from zoopipe.columns import is_record_batch
 from zoopipe.errors import OutputError
 from zoopipe.runtime.piperun import PipeRun
 from zoopipe.runtime.task import ShardResult
+from zoopipe.runtime.threads import in_thread
 from zoopipe.stages.rejects import META_NAMES, renumbered
 from zoopipe.storage.staging import (
     part_target,
@@ -40,8 +39,11 @@ def commit(run: PipeRun) -> None:
     """
     planned = run.planned
     # Two files, each with bytes to move and a disk to wait for.
-    with _beside(lambda: _finish_rejects(run)) as rejects:
+    rejects = in_thread(lambda: _finish_rejects(run), "zoopipe-rejects")
+    try:
         outputs = [(_finish_output(run), planned.staging.target)]
+    finally:
+        wait([rejects])
     if planned.reject_staging is not None:
         outputs = [(rejects.result(), planned.reject_staging.target), *outputs]
     moves = [move for files, target in outputs for move in _moves(files, target, planned.merge)]
@@ -59,29 +61,6 @@ def _moves(files: Sequence[Path], target: Path, merge: bool) -> list[tuple[Path,
     if merge:
         return [(files[0], target)]
     return [(file, part_target(target, number)) for number, file in enumerate(files, 1)]
-
-
-@contextmanager
-def _beside(work: Callable[[], list[Path]]) -> Iterator[Future[list[Path]]]:
-    """Does `work` in a thread; it has ended when the block has.
-
-    Not in a pool: those take no more work once the main thread has ended, while a run goes on that a
-    thread of the user's waits for.
-    """
-    future: Future[list[Path]] = Future()
-
-    def do() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:
-            future.set_exception(error)
-
-    thread = threading.Thread(target=do, name="zoopipe-rejects", daemon=True)
-    thread.start()
-    try:
-        yield future
-    finally:
-        thread.join()
 
 
 def _finish_output(run: PipeRun) -> list[Path]:

@@ -24,6 +24,7 @@ from zoopipe.runtime.task import ShardResult, Task
 
 if TYPE_CHECKING:
     from zoopipe.runtime.plan import PlannedPipe
+    from zoopipe.runtime.retry import Supervision
     from zoopipe.runtime.supervise import Supervisor
 
 
@@ -148,17 +149,20 @@ class BaseEngine(ABC):
 
     # The public face.
 
-    def start(self, pipes: Sequence[PlannedPipe]) -> Supervisor:
+    def start(
+        self, pipes: Sequence[PlannedPipe], supervision: Supervision | None = None
+    ) -> Supervisor:
         """Starts planned pipes, and returns the run: what `wait`, `shutdown` and reports are about.
 
         Raises:
             RuntimeError: the engine is running already.
         """
+        from zoopipe.runtime.retry import Supervision
         from zoopipe.runtime.supervise import Supervisor
 
         if self.is_running:
             raise RuntimeError("the engine is already running")
-        self._supervisor = Supervisor(self, pipes)
+        self._supervisor = Supervisor(self, pipes, supervision or Supervision())
         self._supervisor.start()
         return self._supervisor
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from itertools import accumulate
 
-from zoopipe.adapters.base import Shard
 from zoopipe.errors import RunStopped
-from zoopipe.report import FINISHED, PipeReport, PipeStatus
+from zoopipe.report import FINISHED, PipeReport, PipeStatus, WorkerReport
+from zoopipe.runtime.engine import Lost
 from zoopipe.runtime.ledger import check_balance, check_tiling, first_loose_seam
 from zoopipe.runtime.plan import PlannedPipe
 from zoopipe.runtime.progress import Progress
+from zoopipe.runtime.retry import RetryPolicy
+from zoopipe.runtime.shardrun import ShardRun
 from zoopipe.runtime.task import ShardResult, Task
 from zoopipe.stages.rejects import NAMED_REJECTS, RejectedRow, reason_name
 
@@ -30,25 +34,23 @@ class PipeRun:
         self._started: datetime | None = None
         self._ended: datetime | None = None
         self._counting = planned.counted
-        self._attempts: Counter[int] = Counter()
         self._running: dict[Task, Progress] = {}
         self._lock = threading.RLock()
         self._peak_ram_bytes = 0
+        self._lost_count = 0
         # What attempts had done that a failure or a stop ended: reports do not fall back to zero.
         self._cut_off: list[Progress] = []
         self._cut_off_reasons: Counter[str] = Counter()
         self.has_too_many = False
-        self._begin(planned.input.shards, [planned.input.first_record] * len(planned.input.shards))
+        first = planned.input.first_record
+        self._begin([ShardRun(shard, first) for shard in planned.input.shards])
 
-    def _begin(self, shards: Sequence[Shard], first_records: Sequence[int]) -> None:
-        self._shards = list(shards)
-        self._first_records = list(first_records)
-        self._results: list[ShardResult | None] = [None] * len(shards)
-        self._parts: list[Task | None] = [None] * len(shards)
-        self._waiting = deque(range(len(shards)))
+    def _begin(self, shards: list[ShardRun]) -> None:
+        self._shards = shards
+        #: The shards that wait for an attempt, by index.
+        self._waiting = set(range(len(shards)))
         # Shards that failed, but perhaps only because they began at a wrong place.
         self._doubtful: set[int] = set()
-        self._attempts.clear()
 
     @property
     def index(self) -> int:
@@ -63,37 +65,52 @@ class PipeRun:
     @property
     def is_done(self) -> bool:
         """Whether every shard is done, so that the pipe can be committed."""
-        return not self.is_finished and all(self._results)
+        return not self.is_finished and len(self.results) == len(self._shards)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a shard waits for an attempt, now or later."""
+        return bool(self._waiting) and not self.is_finished and not self.has_too_many
+
+    @property
+    def next_at(self) -> float:
+        """The moment of the monotonic clock from which an attempt may be launched; infinite where none
+        waits."""
+        if not self.is_waiting:
+            return math.inf
+        return min(self._shards[index].not_before for index in self._waiting)
 
     @property
     def running(self) -> list[Task]:
         """The attempts that run now."""
         return list(self._running)
 
-    def next_task(self) -> Task | None:
-        """The next attempt to launch; None while there is nothing to start."""
-        if self.is_finished or self.has_too_many or not self._waiting:
+    def next_task(self, now: float = math.inf) -> Task | None:
+        """The next attempt to launch; None while there is nothing to start, at a moment of the monotonic
+        clock."""
+        if not self.is_waiting:
             return None
-        index = self._waiting.popleft()
-        self._attempts[index] += 1
-        attempt = self._attempts[index]
-        planned, shard = self.planned, self._shards[index]
-        rejects = None
-        if planned.reject_staging is not None:
-            rejects = planned.reject_staging.part(index, attempt)
-        return Task(
-            pipe_index=planned.index,
-            pipe=planned.pipe,
-            shard=shard,
-            shards=len(self._shards),
-            attempt=attempt,
-            columns=planned.input.columns,
-            output_columns=planned.output_columns,
-            first_record=self._first_records[index],
-            part=planned.staging.part(index, attempt),
-            rejects=rejects,
-            leads=index == 0 or not planned.merge,
-            count_only=self._counting,
+        ready = [index for index in self._waiting if self._shards[index].not_before <= now]
+        if not ready:
+            return None
+        index = min(ready)
+        self._waiting.remove(index)
+        shard, planned = self._shards[index], self.planned
+        staging, reject_staging = planned.staging, planned.reject_staging
+        attempt = shard.attempts + 1
+        return shard.next_task(
+            partial(
+                Task,
+                pipe_index=planned.index,
+                pipe=planned.pipe,
+                shards=len(self._shards),
+                columns=planned.input.columns,
+                output_columns=planned.output_columns,
+                part=staging.part(index, attempt),
+                rejects=None if reject_staging is None else reject_staging.part(index, attempt),
+                leads=index == 0 or not planned.merge,
+                count_only=self._counting,
+            )
         )
 
     def launched(self, task: Task, progress: Progress) -> None:
@@ -103,6 +120,17 @@ class PipeRun:
         if self.status is PipeStatus.PENDING:
             self.status = PipeStatus.RUNNING
             self._started = datetime.now().astimezone()
+
+    def lost(self, task: Task, lost: Lost, policy: RetryPolicy, now: float) -> None:
+        """Takes that an attempt's worker is lost; its shard waits for another try.
+
+        Raises:
+            WorkerLostError: there is no other try.
+        """
+        self._lost_count += lost.has_begun
+        index = task.shard.index
+        self._shards[index].lose(task, lost, self._running[task], policy, now)
+        self._waiting.add(index)
 
     def ended(self, task: Task) -> None:
         """Notes that an attempt does not run any more."""
@@ -127,15 +155,16 @@ class PipeRun:
 
     def _take_result(self, task: Task, result: ShardResult) -> None:
         index = task.shard.index
-        self._results[index], self._parts[index] = result, task
-        loose = first_loose_seam(self.planned.input.shards, self._results)
+        if not self._shards[index].take(task, result):
+            self._waiting.add(index)
+            return
+        loose = first_loose_seam(self.planned.input.shards, self._all_results())
         if loose is not None:
             wrong, offset = loose
-            self._results[wrong] = None
-            self._shards[wrong] = self._shards[wrong].starting_at(offset)
-            self._waiting.appendleft(wrong)
+            self._shards[wrong].starts_at(offset)
+            self._waiting.add(wrong)
         self._retry_doubtful()
-        if all(self._results):
+        if len(self.results) == len(self._shards):
             check_tiling(self.planned.input.shards, self.results)
             if self._counting:
                 self._run_counted()
@@ -156,35 +185,34 @@ class PipeRun:
     def _retry_doubtful(self) -> None:
         """Lets failed shards wait again whose right start is known by now."""
         for index in sorted(self._doubtful):
-            before = self._results[:index]
+            before = self._all_results()[:index]
             if not all(before) or first_loose_seam(self.planned.input.shards, before) is not None:
                 return
             previous = before[-1]
             assert previous is not None, "all results before are there"
             self._doubtful.remove(index)
-            self._shards[index] = self._shards[index].starting_at(previous.ranges[-1].end)
-            self._waiting.appendleft(index)
+            self._shards[index].starts_at(previous.ranges[-1].end)
+            self._waiting.add(index)
 
     def _run_counted(self) -> None:
         """Goes from counting shards to running them, from the places that counting found."""
         self._counting = False
-        shards = [
-            shard.starting_at(result.ranges[0].start)
-            for shard, result in zip(self._shards, self.results, strict=True)
-        ]
         counts = [result.records for result in self.results]
-        first = accumulate(counts[:-1], initial=self.planned.input.first_record)
-        self._begin(shards, list(first))
+        before = accumulate(counts, initial=self.planned.input.first_record)
+        self._begin(
+            [
+                ShardRun(run.shard.starting_at(result.ranges[0].start), first)
+                for run, result, first in zip(self._shards, self.results, before, strict=False)
+            ]
+        )
+
+    def _all_results(self) -> list[ShardResult | None]:
+        return [run.result for run in self._shards]
 
     @property
     def results(self) -> list[ShardResult]:
         """The results so far, in shard order."""
-        return [result for result in self._results if result is not None]
-
-    @property
-    def parts(self) -> list[Task]:
-        """The attempts whose parts are to be published, in shard order."""
-        return [task for task in self._parts if task is not None]
+        return [run.result for run in self._shards if run.result is not None]
 
     def finish(self, status: PipeStatus, error: str | None = None) -> None:
         """Ends the pipe; the first end counts."""
@@ -224,17 +252,23 @@ class PipeRun:
         inside of a quoted field rejects much that it will not when it is run again."""
         if self._counting:
             return 0
-        live = {task.shard.index: progress.rejected for task, progress in self._running.items()}
+        live = {
+            task.shard.index: progress.rejected
+            for task, progress in self._running.items()
+            if task.window is None
+        }
         sure, is_tight = 0, True
-        for index, (shard, result) in enumerate(zip(self._shards, self._results, strict=True)):
-            is_tight = is_tight and result is not None
-            if is_tight or shard.ranges[0].exact:
-                sure += live.get(index, 0) if result is None else result.rejected
+        for index, run in enumerate(self._shards):
+            is_tight = is_tight and run.result is not None
+            if is_tight or run.shard.ranges[0].exact:
+                sure += live.get(index, 0) if run.result is None else run.result.rejected
         return sure
 
     def _live(self) -> list[Progress]:
-        """The counters of attempts that run, and of those that a failure or a stop ended."""
-        return [*self._running.values(), *self._cut_off]
+        """The counters of attempts that run, and of those that a failure or a stop ended. What a search
+        tries is tried once more later."""
+        running = [progress for task, progress in self._running.items() if task.window is None]
+        return [*running, *self._cut_off]
 
     def reasons(self) -> Counter[str]:
         """How many rows were rejected for each field and error type, in shards that have ended."""
@@ -287,7 +321,27 @@ class PipeRun:
             shards_done=len(results),
             shard_count=len(self._shards),
             error_summary=dict(self.reasons().most_common()),
+            lost_count=self._lost_count,
+            workers=tuple(
+                _worker_report(task, progress)
+                for task, progress in self._running.items()
+                if progress.has_begun
+            ),
         )
+
+
+def _worker_report(task: Task, progress: Progress) -> WorkerReport:
+    return WorkerReport(
+        shard=task.shard.index,
+        attempt=task.attempt,
+        host=progress.host,
+        pid=progress.pid,
+        total_processed=progress.read,
+        error_count=progress.rejected,
+        bytes_read=progress.bytes_read,
+        ram_bytes=progress.rss_bytes,
+        quiet_s=progress.quiet_s(),
+    )
 
 
 def _summed(counts: Iterable[Iterable[tuple[str, int]]]) -> dict[str, int]:

@@ -7,6 +7,7 @@ On one machine driver and worker share the counters' memory. On a cluster the wo
 from __future__ import annotations
 
 import os
+import time
 from array import array
 from dataclasses import dataclass
 from typing import Any
@@ -53,6 +54,16 @@ class Progress:
         self.pid = 0
         self.has_begun = False
         self.log = LogRelay()
+        self._seen: tuple[int, ...] = ()
+        self._moved_at = 0.0
+
+    def quiet_s(self) -> float:
+        """Seconds for which the counters have not moved, as far as this was asked in between."""
+        counts = tuple(self._cells[:_RSS])
+        now = time.monotonic()
+        if counts != self._seen:
+            self._seen, self._moved_at = counts, now
+        return now - self._moved_at
 
     def snapshot(self) -> Snapshot:
         """What there is to say now; called by the worker."""

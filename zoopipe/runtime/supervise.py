@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING
 
 from zoopipe.errors import RunStopped, WorkerLostError, ZooPipeError
@@ -17,6 +18,10 @@ from zoopipe.runtime.engine import Attempt, Done, End, Lost, Raised
 from zoopipe.runtime.limits import exceeds_early, exceeds_finally, too_many
 from zoopipe.runtime.piperun import PipeRun
 from zoopipe.runtime.plan import PlannedPipe
+from zoopipe.runtime.progress import Progress
+from zoopipe.runtime.retry import Supervision
+from zoopipe.runtime.task import Task
+from zoopipe.runtime.threads import in_thread
 
 if TYPE_CHECKING:
     from zoopipe.runtime.engine import BaseEngine
@@ -31,11 +36,20 @@ _GRACE_S = 5.0
 class Supervisor:
     """One run of some pipes on one engine, in a thread of its own."""
 
-    def __init__(self, engine: BaseEngine, pipes: Sequence[PlannedPipe]) -> None:
+    def __init__(
+        self, engine: BaseEngine, pipes: Sequence[PlannedPipe], supervision: Supervision
+    ) -> None:
         self._engine = engine
+        self._supervision = supervision
         self._runs = [PipeRun(planned) for planned in pipes]
+        # By the identity of the attempt.
         self._attempts: dict[int, Attempt] = {}
         self._kill_at: dict[int, float] = {}
+        self._stalled: set[int] = set()
+        # By the index of the pipe; one after the other, for there is one disk.
+        self._commits: dict[int, Future[None]] = {}
+        self._committing = threading.Lock()
+        self._short_since = 0.0
         self._finished = threading.Event()
         self._stop_at: float | None = None
         self._thread = threading.Thread(target=self._run, name="zoopipe-supervisor", daemon=True)
@@ -86,6 +100,7 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._engine.connect()
+            self._short_since = time.monotonic()
             self._loop()
         except ZooPipeError as error:
             self._end_all(str(error))
@@ -100,38 +115,68 @@ class Supervisor:
 
     def _loop(self) -> None:
         try:
-            while self._attempts or not all(run.is_finished for run in self._runs):
+            while not self._is_over():
                 self._obey_stop()
                 self._launch()
-                for attempt, end in self._engine.ended(_TICK_S):
+                for attempt, end in self._engine.ended(self._patience_s()):
                     self._take(attempt, end)
+                self._finish_commits()
                 self._watch()
         finally:
-            for attempt in self._attempts.values():
-                attempt.kill()
-            give_up_at = time.monotonic() + _GRACE_S
-            while self._attempts and time.monotonic() < give_up_at:
-                for attempt, _ in self._engine.ended(_TICK_S):
-                    self._forget(attempt)
-            self._engine.disconnect()
+            self._leave_workers()
+
+    def _is_over(self) -> bool:
+        return not self._attempts and all(run.is_finished for run in self._runs)
+
+    def _patience_s(self) -> float:
+        """How long to wait for the end of an attempt; none runs while the last commits go on."""
+        if self._attempts or not self._commits:
+            return _TICK_S
+        wait(self._commits.values(), _TICK_S)
+        return 0.0
+
+    def _leave_workers(self) -> None:
+        for attempt in self._attempts.values():
+            attempt.kill()
+        give_up_at = time.monotonic() + _GRACE_S
+        while self._attempts and time.monotonic() < give_up_at:
+            for attempt, _ in self._engine.ended(_TICK_S):
+                self._forget(attempt)
+        wait(self._commits.values())
+        self._finish_commits()
+        self._engine.disconnect()
 
     def _launch(self) -> None:
         """Fills the free slots, with the shards of the first pipes first."""
-        free = self._engine.slots() - len(self._attempts)
+        slots = self._engine.slots()
+        if self._supervision.max_workers is not None:
+            slots = min(slots, self._supervision.max_workers)
+        free = slots - len(self._attempts)
+        now = time.monotonic()
         for run in self._runs:
-            while free > 0 and (task := run.next_task()) is not None:
-                try:
-                    attempt = self._engine.launch(task)
-                except Exception as error:
-                    self._fail(run, _sentence(error))
-                    break
-                self._attempts[id(attempt)] = attempt
-                run.launched(task, attempt.progress)
+            while free > 0 and (task := run.next_task(now)) is not None:
+                self._launch_task(run, task)
                 free -= 1
+        if not any(run.is_waiting for run in self._runs):
+            self._engine.release_idle()
+
+    def _launch_task(self, run: PipeRun, task: Task) -> None:
+        try:
+            attempt = self._engine.launch(task)
+        except WorkerLostError as error:
+            attempt = _NeverBegun(task)
+            run.launched(task, attempt.progress)
+            self._take(attempt, Lost(str(error), has_begun=False))
+        except Exception as error:
+            self._fail(run, _sentence(error))
+        else:
+            self._attempts[id(attempt)] = attempt
+            run.launched(task, attempt.progress)
 
     def _take(self, attempt: Attempt, end: End) -> None:
         """Hears that an attempt has ended."""
         task, run = attempt.task, self._runs[attempt.task.pipe_index]
+        _relay_log(attempt)
         try:
             if run.is_finished:
                 return
@@ -144,7 +189,8 @@ class Supervisor:
             elif isinstance(end, Raised) and not run.doubts(task):
                 raise end.error
             elif isinstance(end, Lost) and not run.has_too_many:
-                raise WorkerLostError(f"{task.label}: {end.reason}")
+                logger.warning("%s, attempt %d: %s", task.label, task.attempt, end.reason)
+                run.lost(task, end, self._supervision.retries, time.monotonic())
         except Exception as error:
             self._fail(run, _sentence(error))
         finally:
@@ -154,18 +200,32 @@ class Supervisor:
         run = self._runs[attempt.task.pipe_index]
         self._attempts.pop(id(attempt), None)
         self._kill_at.pop(id(attempt), None)
+        self._stalled.discard(id(attempt))
         if run.is_finished and run.running == [attempt.task]:
             run.planned.remove_staging()
         run.ended(attempt.task)
 
     def _commit(self, run: PipeRun) -> None:
+        """Begins to publish a pipe; meanwhile others are watched."""
         if exceeds_finally(run):
             self._fail(run, too_many(run))
             return
-        commit(run)
-        _log_rejects(run)
-        run.planned.remove_staging()
-        run.finish(PipeStatus.COMPLETED)
+
+        def do() -> None:
+            with self._committing:
+                commit(run)
+
+        self._commits[run.index] = in_thread(do, "zoopipe-commit")
+
+    def _finish_commits(self) -> None:
+        for index in [index for index, future in self._commits.items() if future.done()]:
+            run, error = self._runs[index], self._commits.pop(index).exception()
+            if error is not None:
+                self._fail(run, _sentence(error))
+            else:
+                _log_rejects(run)
+            run.planned.remove_staging()
+            run.finish(PipeStatus.COMPLETED)
 
     def _fail(self, run: PipeRun, error: str) -> None:
         logger.error("pipe %d failed: %s", run.index, error)
@@ -179,7 +239,7 @@ class Supervisor:
     def _ask_to_stop(self, run: PipeRun) -> None:
         for attempt in self._attempts.values():
             if attempt.task.pipe_index == run.index:
-                attempt.progress.ask_to_stop()
+                attempt.ask_to_stop()
                 self._kill_at.setdefault(id(attempt), time.monotonic() + _GRACE_S)
 
     def _end_all(self, error: str) -> None:
@@ -187,21 +247,24 @@ class Supervisor:
             run.finish(PipeStatus.FAILED, error)
 
     def _obey_stop(self) -> None:
-        """Does what `stop` asked for."""
+        """Does what `stop` asked for; a pipe that is being published is past stopping."""
         if self._stop_at is None:
             return
         for run in self._runs:
-            if not run.is_finished:
+            if not run.is_finished and run.index not in self._commits:
                 self._end(run, PipeStatus.ABORTED, None)
         for key in self._attempts:
             self._kill_at[key] = min(self._kill_at.get(key, self._stop_at), self._stop_at)
 
     def _watch(self) -> None:
-        """Kills what does not stop, and stops pipes that have rejected too much."""
+        """Kills what does not stop, says what stalls, and stops pipes that have rejected too much."""
         now = time.monotonic()
         for key, attempt in self._attempts.items():
+            _relay_log(attempt)
+            self._watch_stall(key, attempt)
             if now >= self._kill_at.get(key, float("inf")):
                 attempt.kill()
+        self._watch_shortage(now)
         for run in self._runs:
             if not run.is_finished and exceeds_early(run):
                 run.give_up()
@@ -210,8 +273,57 @@ class Supervisor:
                 self._fail(run, too_many(run))
                 run.planned.remove_staging()
 
+    def _watch_stall(self, key: int, attempt: Attempt) -> None:
+        """Says, once, that an attempt makes no progress."""
+        progress = attempt.progress
+        if not progress.has_begun or progress.quiet_s() < self._supervision.stall_timeout_s:
+            self._stalled.discard(key)
+        elif key not in self._stalled:
+            self._stalled.add(key)
+            logger.warning(
+                "%s stalls: no progress for %.0f s, on %s",
+                attempt.task.label,
+                progress.quiet_s(),
+                _place(progress),
+            )
 
-def _sentence(error: Exception) -> str:
+    def _watch_shortage(self, now: float) -> None:
+        """Fails what waits for a worker for too long while none runs."""
+        attempts = self._attempts.values()
+        waits = bool(attempts) or any(run.next_at <= now for run in self._runs)
+        if not waits or any(attempt.progress.has_begun for attempt in attempts):
+            self._short_since = now
+        elif now - self._short_since > self._engine.start_timeout_s:
+            waited_s, why = now - self._short_since, self._engine.shortage()
+            for run in self._runs:
+                if not run.is_finished and run.index not in self._commits:
+                    self._fail(run, f"no worker has begun for {waited_s:.0f} s: {why}")
+
+
+class _NeverBegun(Attempt):
+    """An attempt for which no worker could be started."""
+
+    def __init__(self, task: Task) -> None:
+        self.task, self.progress = task, Progress()
+
+    def kill(self) -> None:
+        pass
+
+
+def _place(progress: Progress) -> str:
+    """Where an attempt runs, for messages."""
+    return f"{progress.host or 'this machine'}, process {progress.pid}"
+
+
+def _relay_log(attempt: Attempt) -> None:
+    """Logs here what the attempt's worker has logged there."""
+    for line in attempt.progress.log.drain():
+        logging.getLogger(line.name).log(
+            line.level, "%s, on %s: %s", attempt.task.label, _place(attempt.progress), line.text
+        )
+
+
+def _sentence(error: BaseException) -> str:
     """What a pipe's report says of an error; one that is not ours is logged with its traceback."""
     if isinstance(error, ZooPipeError):
         return str(error)

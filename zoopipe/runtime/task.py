@@ -16,14 +16,28 @@ import pyarrow as pa
 
 from zoopipe.adapters.base import Block, FileRange, PartWriter, Shard, append_range
 from zoopipe.errors import HookError, OutputError, RunStopped, ZooPipeError, in_tree
+from zoopipe.reasons import Reason
 from zoopipe.runtime.progress import Progress
 from zoopipe.stages.chain import Chain, Outcome
-from zoopipe.stages.read import read_blocks
+from zoopipe.stages.read import cut_block, read_blocks
 from zoopipe.stages.rejects import NAMED_REJECTS, RejectedRow
 from zoopipe.storage.staging import writing
 
 if TYPE_CHECKING:
     from zoopipe.pipe import Pipe
+
+
+@dataclass(frozen=True, slots=True)
+class Killer:
+    """A record that ends its worker: its number in the shard, from 0, and what is known of it."""
+
+    record: int
+    message: str
+
+    @property
+    def reason(self) -> Reason:
+        """Why it is rejected."""
+        return {"loc": [], "type": "worker_lost", "msg": self.message}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +58,9 @@ class Task:
         rejects: the staged file for rejected rows, likewise, or None.
         leads: whether the part begins a published file.
         count_only: read and count, write nothing.
+        killers: records that are rejected unseen, in order.
+        window: the records `[low, high)` of the shard that are to be tried, whose result nobody
+            takes; None for all of them.
     """
 
     pipe_index: int
@@ -58,6 +75,8 @@ class Task:
     rejects: Path | None
     leads: bool
     count_only: bool = False
+    killers: tuple[Killer, ...] = ()
+    window: tuple[int, int] | None = None
 
     @property
     def label(self) -> str:
@@ -165,7 +184,7 @@ class _Attempt:
             with self._says_why_so_far(), _hooks(chain):
                 pipe.executor.drive(
                     self._numbered_blocks(),
-                    lambda item: chain.process(*item),
+                    lambda item: item.through(chain),
                     lambda outcome: self._write(outcome, writer, rejects),
                     chain.ordered,
                 )
@@ -182,8 +201,8 @@ class _Attempt:
         except RunStopped as error:
             raise RunStopped(str(error), tuple(self._summary.items())) from error
 
-    def _numbered_blocks(self) -> Iterator[tuple[Block, int, int]]:
-        """Each block with the number of its first record, in the shard and in the input."""
+    def _numbered_blocks(self) -> Iterator[_Numbered]:
+        """Each block with the number of its first record."""
         task = self._task
         pipe = task.pipe
         most = None if pipe.is_columnar else pipe.executor.get_batch_size()
@@ -191,8 +210,14 @@ class _Attempt:
         with contextlib.closing(blocks):
             for block in blocks:
                 self._progress.check_stop()
-                yield block, self._records, task.first_record + self._records
+                first = self._records
                 self._records += block.records
+                if task.killers or task.window:
+                    yield from _pieces(task, block, first)
+                    if task.window and task.window[1] <= self._records:
+                        break
+                else:
+                    yield _Numbered(block, first, task.first_record + first)
 
     def _write(self, outcome: Outcome, writer: PartWriter, rejects: _RejectsPart) -> None:
         writer.write(outcome.encoded)
@@ -236,6 +261,35 @@ class _Attempt:
             first_rejects=tuple(self._first_rejects[:NAMED_REJECTS]),
             **totals,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbered:
+    """A block, the number of its first record in the shard and in the input, and the reason why its
+    records are rejected unseen, if they are."""
+
+    block: Block
+    in_shard: int
+    in_input: int
+    reason: Reason | None = None
+
+    def through(self, chain: Chain) -> Outcome:
+        if self.reason is not None:
+            return chain.reject(self.block, self.in_shard, self.reason)
+        return chain.process(self.block, self.in_shard, self.in_input)
+
+
+def _pieces(task: Task, block: Block, first: int) -> Iterator[_Numbered]:
+    """A block cut at a task's killers and window, without what is outside of the window."""
+    killers = {killer.record - first: killer.reason for killer in task.killers}
+    low, high = (0, block.records) if task.window is None else (n - first for n in task.window)
+    marks = {low, high, *killers, *(at + 1 for at in killers)}
+    cuts = sorted(mark for mark in marks if 0 < mark < block.records)
+    at = 0
+    for piece in cut_block(block, cuts):
+        if low <= at < high or piece.records == 0:
+            yield _Numbered(piece, first + at, task.first_record + first + at, killers.get(at))
+        at += piece.records
 
 
 @contextlib.contextmanager

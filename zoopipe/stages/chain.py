@@ -144,6 +144,13 @@ class Chain:
         with _collector_held(self._makes_rows):
             return self._process(block, shard_record, input_record)
 
+    def reject(self, block: Block, shard_record: int, reason: Reason) -> Outcome:
+        """Rejects a block's records without a look at them; arguments as for `process`."""
+        flow = Flow(block, None)
+        for row in range(block.batch.num_rows):
+            flow.refuse_origin(row, "worker", [reason])
+        return self._outcome(flow, shard_record, Encoded((), 0))
+
     def _process(self, block: Block, shard_record: int, input_record: int) -> Outcome:
         objects_only = self._plan is None
         flow = Flow(block, block.batch) if self._plan_reads else Flow.of(block, objects_only)
@@ -152,7 +159,10 @@ class Chain:
         self._before(flow, self._store)
         self._validate(flow)
         self._after(flow, self._store)
-        encoded = self._encode(flow)
+        return self._outcome(flow, shard_record, self._encode(flow))
+
+    def _outcome(self, flow: Flow, shard_record: int, encoded: Encoded) -> Outcome:
+        block = flow.block
         rejected = len(flow.refused) + len(block.unparsed)
         rejects, first = None, []
         if rejected and self._wants_rejects:

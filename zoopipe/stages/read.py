@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from zoopipe.adapters.base import Block, InputAdapter, Shard
 
@@ -29,7 +30,7 @@ def read_blocks(
         if most_records is None or block.records <= most_records:
             yield block
         else:
-            yield from _pieces(block, most_records)
+            yield from cut_block(block, range(most_records, block.records, most_records))
 
 
 def _trimmed(blocks: Iterator[Block], skip: int, limit: int | None) -> Iterator[Block]:
@@ -66,10 +67,9 @@ def _slice(block: Block, low: int, high: int) -> Block:
     return block
 
 
-def _pieces(block: Block, most_records: int) -> Iterator[Block]:
-    """A block as several; the last of them stands for the bytes of all."""
-    for low in range(0, block.records, most_records):
-        high = min(low + most_records, block.records)
+def cut_block(block: Block, cuts: Sequence[int]) -> Iterator[Block]:
+    """A block cut before the records `cuts`, in order; the last piece stands for the bytes of all."""
+    for low, high in pairwise([0, *cuts, block.records]):
         piece = _slice(replace(block), low, high)
         if high < block.records:
             piece.end, piece.bytes_read = block.start, 0

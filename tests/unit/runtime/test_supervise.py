@@ -9,7 +9,7 @@ import pytest
 from local_runs import items, items_pipe, staged, write_items
 from oracle import json_lines
 
-from zoopipe import BaseEngine, PipeManager, PipeStatus, RunFailed, ZooPipeError
+from zoopipe import BaseEngine, PipeManager, PipeStatus, RetryPolicy, RunFailed, ZooPipeError
 from zoopipe.runtime.engine import Attempt, Done, Lost
 from zoopipe.runtime.progress import Progress
 from zoopipe.runtime.task import run_task
@@ -61,9 +61,9 @@ class ScriptedEngine(BaseEngine):
         self.left += 1
 
 
-def manager_of(tmp_path, engine, shards=4, **options):
+def manager_of(tmp_path, engine, shards=4, retries=None, **options):
     pipe = items_pipe(write_items(tmp_path / "in.csv", 400), tmp_path / "out.jsonl", **options)
-    return PipeManager.parallelize_pipe(pipe, shards, engine=engine)
+    return PipeManager.parallelize_pipe(pipe, shards, engine=engine, retries=retries)
 
 
 def test_rows_are_in_input_order_when_ends_come_in_reverse(tmp_path):
@@ -112,7 +112,7 @@ def test_pipe_fails_when_an_attempt_cannot_be_launched(tmp_path, error):
 
 def test_pipe_fails_once_when_many_workers_are_lost(tmp_path):
     engine = ScriptedEngine({(number, 1): Lost("fell over") for number in range(4)})
-    manager = manager_of(tmp_path, engine)
+    manager = manager_of(tmp_path, engine, retries=RetryPolicy(max_attempts=1))
     with pytest.raises(RunFailed, match="shard 4 of 4: fell over"):
         manager.run()
     assert manager.get_pipe_report(0).status is PipeStatus.FAILED
@@ -129,7 +129,7 @@ def test_run_ends_when_the_engine_cannot_connect(tmp_path, error):
 
 def test_engine_runs_again_after_a_failed_run(tmp_path):
     engine = ScriptedEngine({(0, 1): Lost("fell over")})
-    manager = manager_of(tmp_path, engine)
+    manager = manager_of(tmp_path, engine, retries=RetryPolicy(max_attempts=1))
     with pytest.raises(RunFailed):
         manager.run()
     engine.script.clear()
