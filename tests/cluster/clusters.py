@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
 import subprocess
 import sys
@@ -23,6 +24,7 @@ class Cluster(ABC):
     """A cluster on hosts of its own; what it changes, `restore` puts right."""
 
     kind: str
+    package: str
     subnet: int
 
     def __init__(self, folder: Path, workers: int = 2) -> None:
@@ -103,7 +105,7 @@ class Cluster(ABC):
 class RayCluster(Cluster):
     """Ray, set to notice within seconds that a host is gone."""
 
-    kind = "ray"
+    kind, package = "ray", "ray"
     subnet = 1
 
     @property
@@ -138,6 +140,8 @@ class RayCluster(Cluster):
         ]
 
 
+# The head asks each host every half second, and gives it up when it does not answer for 3 * (1 + 0.5) s;
+# with Ray's own settings that takes over a minute.
 RAY_ENV = {
     # A token of our own: what a Ray of this user's home has or has not does not matter.
     "RAY_AUTH_MODE": "token",
@@ -150,9 +154,9 @@ RAY_ENV = {
 
 
 class DaskCluster(Cluster):
-    """Dask, set to notice within seconds that a host is gone; its nannies start dead workers again."""
+    """Dask, set to notice within seconds that a host is gone."""
 
-    kind = "dask"
+    kind, package = "dask", "distributed"
     subnet = 2
 
     @property
@@ -180,15 +184,15 @@ class DaskCluster(Cluster):
             f"--host={host.address}",
             "--nworkers=1",
             "--nthreads=1",
+            "--no-nanny",
             "--no-dashboard",
             f"--local-directory={host.folder}",
         ]
 
 
-DASK_ENV = {
-    "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "11s",
-    "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "4s",
-}
+# Below ten heartbeats of half a second each it would not go, and only without nannies it works at all:
+# with one the scheduler first asks the nanny, until its own connection times out.
+DASK_ENV = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "5s"}
 
 KINDS: dict[str, type[Cluster]] = {"ray": RayCluster, "dask": DaskCluster}
 
@@ -205,7 +209,7 @@ class Probe:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env={**_environment(), **cluster.env},
+                env={**os.environ, **cluster.env},
                 start_new_session=True,
             )
         self._cluster = cluster
@@ -237,9 +241,3 @@ class Probe:
     def close(self) -> None:
         self._process.kill()
         self._process.communicate(timeout=20)
-
-
-def _environment() -> dict[str, str]:
-    import os
-
-    return dict(os.environ)

@@ -109,6 +109,11 @@ class Host:
         """The command that runs `command` on this host; it becomes that process."""
         return ["ip", "netns", "exec", self.namespace.name, *command]
 
+    @property
+    def network_id(self) -> int:
+        """What /proc says of the network of each process here: which host one is on, it can tell."""
+        return os.stat(f"/run/netns/{self.namespace.name}").st_ino
+
     def log(self, name: str, last: int = 30) -> str:
         """The last lines of a log."""
         path = self.folder / name
@@ -136,11 +141,11 @@ class Host:
             for pid in self.pids():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            for process in self.started:
-                process.poll()
             return not self.pids()
 
         wait_until(none_left, 20, f"processes of {self.address} to die")
+        for process in self.started:
+            process.wait(10)
         self.started.clear()
 
 
@@ -180,10 +185,6 @@ class Network:
         host = Host(namespace, self._switch, port, address, folder)
         self.hosts.append(host)
         return host
-
-    def host_of(self, pid: int) -> Host | None:
-        """The host that a process runs on."""
-        return next((host for host in self.hosts if pid in host.pids()), None)
 
     def close(self) -> None:
         """Ends every process of every host, and removes the hosts; safe to call twice."""
