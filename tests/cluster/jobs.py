@@ -69,7 +69,7 @@ class Job:
         max_attempts: int = 3,
         backoff_s: float = 0.1,
     ) -> None:
-        self.cluster, self.folder = cluster, folder
+        self.cluster, self.folder, self.shards = cluster, folder, shards
         (folder / "gate").mkdir()
         options = {
             "engine": cluster.kind,

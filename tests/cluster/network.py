@@ -13,6 +13,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,6 +40,18 @@ def why_not() -> str | None:
     except (NetworkError, OSError) as error:
         return f"this kernel makes no network namespaces: {error}"
     return None
+
+
+# Who refuses has answered.
+_CONNECT = """
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=1).close()
+except ConnectionRefusedError:
+    pass
+except OSError:
+    sys.exit(1)
+"""
 
 
 class NetworkError(Exception):
@@ -133,6 +146,12 @@ class Host:
         with contextlib.suppress(NetworkError):
             return [int(pid) for pid in _ip("netns", "pids", self.namespace.name).split()]
         return []
+
+    def reaches(self, other: Host | str, port: int = 9) -> bool:
+        """Whether packets come back from another host, or from an address; a closed port answers too."""
+        address = other.address if isinstance(other, Host) else other
+        command = self.command([sys.executable, "-S", "-c", _CONNECT, address, str(port)])
+        return subprocess.run(command, timeout=20, check=False).returncode == 0
 
     def kill_all(self) -> None:
         """`kill -9` of everything on this host, and waits until nothing is left."""

@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 import socket
-import subprocess
-import sys
 
 from cluster.clusters import Cluster
-from cluster.network import Host, wait_until
-
-
-def reaches(host: Host, address: str, port: int) -> bool:
-    """Whether a process of a host can connect to a port elsewhere."""
-    script = f"import socket; socket.create_connection(({address!r}, {port}), timeout=1).close()"
-    command = host.command([sys.executable, "-S", "-c", script])
-    return subprocess.run(command, capture_output=True, timeout=20, check=False).returncode == 0
+from cluster.network import wait_until
 
 
 def test_tasks_see_the_address_of_their_own_host_when_each_worker_runs_one(
@@ -29,16 +20,15 @@ def test_hosts_reach_one_another_and_nothing_else_when_they_are_not_cut_off(
     cluster: Cluster,
 ) -> None:
     one, other = cluster.workers
-    port = int(cluster.address.rpartition(":")[2])
     # This machine's own network, which the hosts are not part of.
     with socket.create_server(("0.0.0.0", 0)) as outside:
-        assert reaches(one, cluster.head.address, port)
-        assert not reaches(one, _address_outside(), outside.getsockname()[1])
+        assert one.reaches(cluster.head)
+        assert not one.reaches(_address_outside(), outside.getsockname()[1])
     one.cut()
-    wait_until(lambda: not reaches(one, cluster.head.address, port), 10, "the cut")
-    assert reaches(other, cluster.head.address, port)
+    wait_until(lambda: not one.reaches(cluster.head), 10, "the cut")
+    assert other.reaches(cluster.head)
     one.heal()
-    wait_until(lambda: reaches(one, cluster.head.address, port), 10, "the healing")
+    wait_until(lambda: one.reaches(cluster.head), 10, "the healing")
 
 
 def test_cluster_gives_a_host_up_within_seconds_when_it_is_killed_or_cut_off(
