@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from cluster.clusters import KINDS, Cluster
 from cluster.gated import gated_pipe
 from cluster.jobs import INPUT, Job, digests, write_orders

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-
 from cluster.clusters import HERE, Cluster
 from cluster.network import Host, wait_until
 
