@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from cluster.clusters import KINDS, Cluster
 from cluster.gated import gated_pipe
-from cluster.jobs import INPUT, Job, digests, write_orders
+from cluster.jobs import Job, OneProcess, digests, write_orders
 from cluster.network import why_not
 
 
@@ -49,25 +49,25 @@ def cluster(shared_cluster: Cluster) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def one_process(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    """The input's folder, and the digests of what one process makes of it."""
+def one_process(tmp_path_factory: pytest.TempPathFactory) -> OneProcess:
+    """The input, and what one process makes of it."""
     folder = tmp_path_factory.mktemp("one-process")
-    write_orders(folder / INPUT)
+    source = folder / "orders.csv"
+    write_orders(source)
     (folder / "gate").mkdir()
-    gated_pipe(folder).run()
-    return folder, digests(folder)
+    gated_pipe(source, folder).run()
+    return OneProcess(source, digests(folder))
 
 
 @pytest.fixture
 def start_job(
-    cluster: Cluster, tmp_path: Path, one_process: tuple[Path, dict[str, str]]
+    cluster: Cluster, tmp_path: Path, one_process: OneProcess
 ) -> Iterator[Callable[..., Job]]:
-    """Starts a job on the cluster; it is ended when the test is over."""
+    """Starts the job on the cluster; it is ended when the test is over."""
     jobs: list[Job] = []
 
     def start(**options: Any) -> Job:
-        os.link(one_process[0] / INPUT, tmp_path / INPUT)
-        jobs.append(Job(cluster, tmp_path, **options))
+        jobs.append(Job(cluster, one_process.source, tmp_path, **options))
         return jobs[-1]
 
     yield start

@@ -83,10 +83,10 @@ class Gate(ColumnHook):
             time.sleep(0.02)
 
 
-def gated_pipe(folder: Path, held: Sequence[tuple[int, int]] = ()) -> Pipe:
-    """A pipe from `orders.csv` to `out.jsonl` and `rejected.jsonl`; its gate speaks in `gate`."""
+def gated_pipe(source: Path, folder: Path, held: Sequence[tuple[int, int]] = ()) -> Pipe:
+    """A pipe from a CSV of orders to `out.jsonl` and `rejected.jsonl`; its gate speaks in `gate`."""
     return Pipe(
-        CSVInputAdapter(folder / "orders.csv"),
+        CSVInputAdapter(source),
         JSONOutputAdapter(folder / "out.jsonl"),
         JSONOutputAdapter(folder / "rejected.jsonl"),
         schema_model=Order,

@@ -1,6 +1,6 @@
 """A user's script that runs the gated pipe on a cluster; the tests start it on the head.
 
-`job.py OPTIONS`, with the options as JSON: engine, address, folder, workers, shards, held, and the
+`job.py OPTIONS`, with the options as JSON: engine, address, source, folder, workers, shards, held, and the
 retry policy. It prints a line of JSON whenever the report has changed, and one at the end.
 """
 
@@ -42,7 +42,8 @@ def shown(report: PipeReport) -> dict[str, Any]:
 
 def main(options: dict[str, Any]) -> None:
     logging.basicConfig(format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    pipe = gated_pipe(Path(options["folder"]), [tuple(held) for held in options["held"]])
+    held = [(shard, attempt) for shard, attempt in options["held"]]
+    pipe = gated_pipe(Path(options["source"]), Path(options["folder"]), held)
     manager = PipeManager.parallelize_pipe(
         pipe,
         workers=options["workers"],

@@ -18,8 +18,7 @@ import psutil
 from cluster.clusters import HERE, Cluster
 from cluster.network import Host, wait_until
 
-#: The input and what is made of it.
-INPUT, OUTPUTS = "orders.csv", ("out.jsonl", "rejected.jsonl")
+OUTPUTS = ("out.jsonl", "rejected.jsonl")
 
 ROWS = 220_000
 
@@ -40,6 +39,14 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
+class OneProcess:
+    """The input, and the digests of what one process makes of it."""
+
+    source: Path
+    digests: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Sighting:
     """An attempt that has come to the gate, or to its end, as its own process says."""
 
@@ -54,7 +61,8 @@ class Job:
 
     Args:
         cluster: where it runs.
-        folder: a folder of its own, with the input in it.
+        source: the input.
+        folder: an empty folder of its own.
         held: the attempts that wait at the gate until it is opened, as (shard, attempt).
         shards, max_attempts, backoff_s: as for `PipeManager.parallelize_pipe`.
     """
@@ -62,6 +70,7 @@ class Job:
     def __init__(
         self,
         cluster: Cluster,
+        source: Path,
         folder: Path,
         held: Sequence[tuple[int, int]],
         shards: int = 6,
@@ -73,6 +82,7 @@ class Job:
         options = {
             "engine": cluster.kind,
             "address": cluster.address,
+            "source": str(source),
             "folder": str(folder),
             "workers": len(cluster.workers),
             "shards": shards,
@@ -197,6 +207,9 @@ class Job:
         if self.driver.poll() is None:
             os.killpg(self.driver.pid, signal.SIGKILL)
         self.driver.wait(20)
+        self._reader.join(10)
+        assert self.driver.stdout is not None
+        self.driver.stdout.close()
 
 
 def is_running(pid: int) -> bool:

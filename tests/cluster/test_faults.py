@@ -9,14 +9,12 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from pathlib import Path
 
 from cluster.clusters import Cluster
-from cluster.jobs import Job, Sighting, digests, is_running
+from cluster.jobs import Job, OneProcess, Sighting, digests, is_running
 from cluster.network import wait_until
 
 StartJob = Callable[..., Job]
-OneProcess = tuple[Path, dict[str, str]]
 
 # The shard that is held; it is among the first that are handed out.
 _SHARD = 1
@@ -30,7 +28,7 @@ def check_published(job: Job, one_process: OneProcess, lost: int) -> None:
     report = job.finish()
     assert (report["status"], report["error"]) == ("completed", None), job.story()
     assert report["lost"] == lost, job.story()
-    assert digests(job.folder) == one_process[1], job.story()
+    assert digests(job.folder) == one_process.digests, job.story()
     assert job.staged() == []
     wait_until(lambda: not job.busy(), _GONE_S, f"the cluster is free of us: {job.busy()}")
 
@@ -113,7 +111,7 @@ def test_published_bytes_stay_when_a_cut_off_worker_ends_after_the_run(
     assert (report["status"], report["lost"]) == ("completed", 1), job.story()
     check_ran_again(job, first)
     published = digests(job.folder)
-    assert published == one_process[1]
+    assert published == one_process.digests
     assert is_running(first.pid), "a zombie it has to be"
     # Still cut off, it goes on to its end, on storage that it shares with the driver.
     job.open_gate()
