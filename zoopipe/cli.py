@@ -1,4 +1,4 @@
-"""The command line: `zoopipe run`, `zoopipe explain`, `zoopipe demo`.
+"""The command line: `zoopipe run`, `zoopipe doctor`, `zoopipe explain`, `zoopipe demo`.
 
 All that a run shows goes to stderr. Exit codes:
 
@@ -68,15 +68,29 @@ def _leave(sentence: str, code: int) -> None:
     sys.exit(code)
 
 
+_ENGINE_OPTIONS = (
+    click.option("--engine", default="multiprocess", show_default=True, help="Where workers run."),
+    click.option("--address", help="The cluster to join; by default one is started here."),
+)
+
+
+def _engine_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say where workers run."""
+    for option in reversed(_ENGINE_OPTIONS):
+        command = option(command)
+    return command
+
+
 def _run_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that every command that runs pipes has."""
     options = (
+        click.option("--workers", "-w", type=click.IntRange(1), help="Shards that run at once."),
         click.option(
-            "--workers", "-w", type=click.IntRange(1), help="Shards to cut the input into."
+            "--shards",
+            type=click.IntRange(1),
+            help="Shards to cut the input into; by default as many as workers.",
         ),
-        click.option(
-            "--engine", default="multiprocess", show_default=True, help="Where workers run."
-        ),
+        *_ENGINE_OPTIONS,
         click.option(
             "--merge/--no-merge", default=True, help="Publish one file, or one for each shard."
         ),
@@ -90,27 +104,58 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.argument("target", metavar="MODULE:PIPE")
 @_run_options
 @_exits
-def run(target: str, workers: int | None, engine: str, merge: bool) -> None:
+def run(target: str, **options: Any) -> None:
     """Run a pipe, or a list of pipes.
 
     MODULE is a module name or the path of a Python file; PIPE is the name in it of a Pipe, of a list
     of them, or of a function without arguments that gives one.
     """
-    _run_pipes(load_pipes(target), workers, engine, merge)
+    _run_pipes(load_pipes(target), **options)
 
 
-def _run_pipes(pipes: Sequence[Any], workers: int | None, engine: str, merge: bool) -> None:
+def _run_pipes(
+    pipes: Sequence[Any],
+    workers: int | None,
+    shards: int | None,
+    engine: str,
+    address: str | None,
+    merge: bool,
+) -> None:
     from zoopipe.manager import PipeManager
-    from zoopipe.runtime.registry import engine_class
+    from zoopipe.runtime.registry import make_engine
 
-    made = engine_class(engine)()
+    made = make_engine(engine, address)
     if len(pipes) == 1:
-        manager = PipeManager.parallelize_pipe(pipes[0], workers or 1, merge, engine=made)
-    elif workers is None and merge:
+        manager = PipeManager.parallelize_pipe(
+            pipes[0], workers or 1, merge, engine=made, shards=shards
+        )
+    elif workers is None and shards is None and merge:
         manager = PipeManager(pipes, made)
     else:
-        raise DeclarationError("--workers and --no-merge are for one pipe, and this is a list")
+        raise DeclarationError(
+            "--workers, --shards and --no-merge are for one pipe, and this is a list"
+        )
     click.echo(str(manager.run()), err=True)
+
+
+@main.command()
+@click.argument("target", metavar="[MODULE:PIPE]", required=False)
+@_engine_options
+@_exits
+def doctor(target: str | None, engine: str, address: str | None) -> None:
+    """Ask every node of a cluster for its versions, and whether it can run a pipe.
+
+    With MODULE:PIPE each node is asked whether it can unpickle the pipe, read its input and write its
+    output. The exit code is 1 where a node has a problem.
+    """
+    from zoopipe.runtime.doctor import diagnose
+    from zoopipe.runtime.registry import make_engine
+
+    pipes = [] if target is None else load_pipes(target)
+    diagnosis = diagnose(make_engine(engine, address), pipes)
+    click.echo(str(diagnosis), err=True)
+    if not diagnosis.is_healthy:
+        sys.exit(_FAILED)
 
 
 @main.command()
@@ -123,7 +168,7 @@ def _run_pipes(pipes: Sequence[Any], workers: int | None, engine: str, merge: bo
 )
 @_run_options
 @_exits
-def demo(folder: Path, workers: int | None, engine: str, merge: bool) -> None:
+def demo(folder: Path, workers: int | None, **options: Any) -> None:
     """Run the demo job: all 336,776 flights that left New York in 2013, typed and checked.
 
     Cancelled flights have no departure time, so the model rejects them, with the reason.
@@ -132,7 +177,7 @@ def demo(folder: Path, workers: int | None, engine: str, merge: bool) -> None:
     from zoopipe.executors import usable_cpus
 
     pipe = demo_pipe(folder)
-    _run_pipes([pipe], workers or usable_cpus(), engine, merge)
+    _run_pipes([pipe], workers or usable_cpus(), **options)
     click.echo(f"flights are in {folder / 'flights.jsonl'}", err=True)
     click.echo(f"rejects are in {folder / 'rejected.jsonl'}", err=True)
 

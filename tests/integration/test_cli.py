@@ -170,6 +170,26 @@ def test_demo_gives_what_a_row_loop_gives(tmp_path: Path) -> None:
     assert [(row["_row"], row["_errors"]) for row in rejects] == refused
 
 
+def test_doctor_says_whether_each_node_can_run_the_pipe(job: Path) -> None:
+    done = zoopipe(job, "doctor", "job.py:pipe")
+    assert done.returncode == 0, done.stderr
+    assert "this machine" in done.stderr
+    assert done.stderr.endswith("all nodes can run it\n")
+    assert sorted(path.name for path in job.iterdir() if path.name.startswith(".")) == []
+
+
+def test_doctor_exits_2_when_the_input_is_missing(job: Path) -> None:
+    done = zoopipe(job, "doctor", "job.py:missing")
+    assert done.returncode == 2
+    assert "nowhere.csv" in done.stderr
+
+
+def test_run_cuts_more_shards_than_workers(job: Path) -> None:
+    done = zoopipe(job, "run", "job.py:pipe", "--workers", "2", "--shards", "5", "--no-merge")
+    assert done.returncode == 0, done.stderr
+    assert len(list(job.glob("users_part_*.jsonl"))) == 5
+
+
 @pytest.mark.parametrize("name", ["User", "pipe"])
 def test_explain_says_how_each_field_is_checked(job: Path, name: str) -> None:
     done = zoopipe(job, "explain", f"job:{name}")

@@ -91,9 +91,11 @@ class BaseEngine(ABC):
     driver, and but for `connect` and `ended` do not wait. `survey` serves `zoopipe doctor`.
 
     Attributes:
+        libraries: packages of its own of which all nodes need the same version.
         start_timeout_s: how long a run waits for a first worker before it fails.
     """
 
+    libraries: tuple[str, ...] = ()
     start_timeout_s: float = 60.0
     _supervisor: Supervisor | None = None
 

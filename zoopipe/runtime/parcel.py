@@ -39,25 +39,24 @@ _SHARED_STORAGE = "use storage that every worker reaches (s3://, NFS)"
 
 
 @cache
-def versions() -> dict[str, str]:
+def versions(libraries: tuple[str, ...] = ()) -> dict[str, str]:
     """What has to be the same in driver and workers: it decides what bytes are written.
 
-    Of Python the feature release: pickled functions are its byte code.
+    Of Python the feature release: pickled functions are its byte code. `libraries` are an engine's own.
     """
-    packages = ("pyarrow", "pydantic", "pydantic_core", "cloudpickle")
+    packages = ("pyarrow", "pydantic", "pydantic_core", "cloudpickle", *libraries)
     found = {name: version(name) for name in packages}
     python = ".".join(platform.python_version_tuple()[:2])
     return {"Python": python, "zoopipe": __version__, **found}
 
 
-def differing(theirs: dict[str, str]) -> str:
-    """How versions elsewhere differ from ours, as part of a sentence; empty where they do not."""
-    ours = versions()
-    return ", ".join(
-        f"{name} {theirs.get(name, 'is not installed')} (the driver has {ours[name]})"
-        for name in ours
-        if theirs.get(name) != ours[name]
-    )
+def differing(worker: dict[str, str], driver: dict[str, str]) -> list[str]:
+    """What a worker has in other versions than the driver, as phrases."""
+    return [
+        f"{name} {worker.get(name, 'is not installed')} (the driver has {version_there})"
+        for name, version_there in driver.items()
+        if worker.get(name) != version_there
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,17 +170,28 @@ def run_parcel(parcel: Parcel, progress: Progress, worker: str = "") -> End:
         progress: the attempt's counters; the transport shows them to the driver.
         worker: how messages name the worker, where that is not the driver's machine.
     """
-    differ = differing(parcel.versions)
+    here = f"worker {worker}" if worker else "a worker"
+    differ = ", ".join(differing(versions(), parcel.versions))
     if differ:
-        here = f"worker {worker}" if worker else "a worker"
         return Raised(EngineError(f"{here} has {differ}: install the same versions everywhere"))
     try:
-        task: Task = replace(pickle.loads(parcel.task), pipe=pickle.loads(parcel.pipe))
-    except Exception as error:
-        here = f"worker {worker}" if worker else "a worker"
-        message = f"{here} cannot unpickle the pipe: {type(error).__name__}: {error}"
-        return Raised(ZooPipeError(message))
+        task = opened(parcel)
+    except ZooPipeError as error:
+        return Raised(type(error)(f"{here} {error}"))
     return run_here(task, progress, worker)
+
+
+def opened(parcel: Parcel) -> Task:
+    """The task of a parcel.
+
+    Raises:
+        EngineError: it cannot be unpickled here; a sentence without its subject.
+    """
+    try:
+        task: Task = pickle.loads(parcel.task)
+        return replace(task, pipe=pickle.loads(parcel.pipe))
+    except Exception as error:
+        raise EngineError(f"cannot unpickle the pipe: {type(error).__name__}: {error}") from error
 
 
 def run_here(task: Task, progress: Progress, worker: str = "") -> End:
@@ -199,7 +209,7 @@ def run_here(task: Task, progress: Progress, worker: str = "") -> End:
 def _run(task: Task, progress: Progress, worker: str) -> End:
     try:
         if worker:
-            _check_storage(task, worker)
+            check_storage(task, f"worker {worker}")
         return Done(run_task(task, progress))
     except RunStopped as error:
         return Raised(error)
@@ -212,8 +222,11 @@ def _run(task: Task, progress: Progress, worker: str) -> End:
         return Raised(ZooPipeError(f"{task.label}: {type(error).__name__}: {error}"))
 
 
-def _check_storage(task: Task, worker: str) -> None:
+def check_storage(task: Task, here: str) -> None:
     """Sees to it that a worker elsewhere has the files that the driver saw.
+
+    Args:
+        here: how messages name the worker.
 
     Raises:
         InputError: it has not the input, or another one.
@@ -226,12 +239,12 @@ def _check_storage(task: Task, worker: str) -> None:
                 size = os.fstat(file.fileno()).st_size
         except OSError as error:
             raise InputError(
-                f"worker {worker} cannot read {path} ({error.strerror}): {_SHARED_STORAGE}"
+                f"{here} cannot read {path} ({error.strerror}): {_SHARED_STORAGE}"
             ) from error
         if part.end != END and size < part.end:
             raise InputError(
-                f"worker {worker} sees {size} bytes of {path}, fewer than the driver: {_SHARED_STORAGE}"
+                f"{here} sees {size} bytes of {path}, fewer than the driver: {_SHARED_STORAGE}"
             )
     if not os.access(task.part.parent, os.W_OK | os.X_OK):
         target = task.part.parent.parent
-        raise OutputError(f"worker {worker} cannot write to {target}: {_SHARED_STORAGE}")
+        raise OutputError(f"{here} cannot write to {target}: {_SHARED_STORAGE}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from importlib.metadata import entry_points
 
 from zoopipe.errors import DeclarationError, MissingExtraError
@@ -37,6 +38,20 @@ def engine_class(name: str) -> type[BaseEngine]:
             f"what is registered as engine {name!r} is no BaseEngine: {engine!r}"
         )
     return engine
+
+
+def make_engine(name: str, address: str | None = None) -> BaseEngine:
+    """The engine that is registered as `name`, on the cluster at `address` or on its own.
+
+    Raises:
+        DeclarationError: as for `engine_class`, or the engine has no address.
+    """
+    kind = engine_class(name)
+    if address is None:
+        return kind()
+    if "address" not in inspect.signature(kind).parameters:
+        raise DeclarationError(f"the engine {name!r} has no address: it runs on this machine")
+    return kind(address=address)  # type: ignore[call-arg]
 
 
 def default_engine() -> BaseEngine:

@@ -177,12 +177,25 @@ def publish(staged: Path, target: Path) -> None:
     with writing(target):
         with suppress(FileNotFoundError):
             shutil.copymode(target, staged)
-        os.replace(staged, target)
+        _rename(staged, target)
         folder = os.open(target.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _rename(staged: Path, target: Path) -> None:
+    """Renames, and where the outcome is unknown looks: a network file system may do what was asked and
+    lose the answer."""
+    ours = staged.stat()
+    try:
+        os.replace(staged, target)
+    except OSError:
+        with suppress(OSError):
+            if os.path.samestat(ours, target.stat()):
+                return
+        raise
 
 
 def part_target(target: Path, number: int) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -188,3 +189,29 @@ def test_only_parts_of_this_target_beyond_the_count_are_removed(tmp_path):
         (tmp_path / name).touch()
     remove_parts_beyond(tmp_path / "o.n.csv", 2)
     assert sorted(os.listdir(tmp_path)) == sorted([names[0], *others])
+
+
+def test_rename_counts_when_it_was_done_though_the_answer_was_lost(tmp_path, monkeypatch):
+    replace = os.replace
+
+    def rename_and_lose_the_answer(staged, target):
+        replace(staged, target)
+        raise OSError(errno.EIO, "Input/output error")
+
+    (tmp_path / "target").write_text("old")
+    (tmp_path / "staged").write_text("new")
+    monkeypatch.setattr(os, "replace", rename_and_lose_the_answer)
+    publish(tmp_path / "staged", tmp_path / "target")
+    assert (tmp_path / "target").read_text() == "new"
+
+
+def test_rename_that_failed_is_not_taken_for_done(tmp_path, monkeypatch):
+    def refuse(staged, target):
+        raise OSError(errno.EIO, "Input/output error")
+
+    (tmp_path / "target").write_text("old")
+    (tmp_path / "staged").write_text("new")
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OutputError, match="Input/output error"):
+        publish(tmp_path / "staged", tmp_path / "target")
+    assert (tmp_path / "target").read_text() == "old"

@@ -1,0 +1,100 @@
+"""What third parties test their engines with: a conformance suite, scripted faults, small inputs.
+
+```python
+import pytest
+from zoopipe.testing import EngineConformance
+
+class TestMyEngine(EngineConformance):
+    @pytest.fixture
+    def engine(self):
+        return MyEngine(max_workers=2)
+
+    @pytest.fixture
+    def engine_source(self):
+        return "from my_package import MyEngine\\nengine = MyEngine(max_workers=2)"
+```
+
+| file | what it holds |
+|---|---|
+| engines/ | the suite: what every engine has to do; it needs pytest |
+| faults.py | hooks that kill, raise, hold or log at a given shard, attempt and record |
+| items.py | small inputs, what Python's own modules make of them, pipes over them |
+
+Only the suite imports pytest, so that workers can run the faults without it.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoopipe.testing.engines import EngineConformance
+    from zoopipe.testing.faults import (
+        Allocate,
+        Exit,
+        Faults,
+        Gate,
+        Journal,
+        Kill,
+        Log,
+        Poison,
+        Raise,
+        Slow,
+        wait_until,
+    )
+    from zoopipe.testing.items import Item, expected, items_pipe, staged, write_items
+
+_HOMES = {
+    "zoopipe.testing.engines": ("EngineConformance",),
+    "zoopipe.testing.faults": (
+        "Allocate",
+        "Exit",
+        "Faults",
+        "Gate",
+        "Journal",
+        "Kill",
+        "Log",
+        "Poison",
+        "Raise",
+        "Slow",
+        "wait_until",
+    ),
+    "zoopipe.testing.items": ("Item", "expected", "items_pipe", "staged", "write_items"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Allocate",
+    "EngineConformance",
+    "Exit",
+    "Faults",
+    "Gate",
+    "Item",
+    "Journal",
+    "Kill",
+    "Log",
+    "Poison",
+    "Raise",
+    "Slow",
+    "expected",
+    "items_pipe",
+    "staged",
+    "wait_until",
+    "write_items",
+]
+
+if "pytest" in sys.modules:
+    # Else an assertion of the suite that fails says no more than that it did.
+    sys.modules["pytest"].register_assert_rewrite("zoopipe.testing.engines")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'zoopipe.testing' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

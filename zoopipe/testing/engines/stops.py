@@ -1,0 +1,128 @@
+"""Stops in the middle: `shutdown()`, and a driver that dies."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from zoopipe.executors import SingleThreadExecutor
+from zoopipe.manager import PipeManager
+from zoopipe.report import PipeStatus
+from zoopipe.runtime.engine import BaseEngine
+from zoopipe.testing.engines.binding import (
+    LIMIT_S,
+    EngineBinding,
+    completed,
+    needs,
+    running,
+    write_script,
+)
+from zoopipe.testing.faults import Faults, Gate, Slow, wait_until
+from zoopipe.testing.items import as_is, expected, items_pipe, staged, write_items
+
+# How much longer than its timeout a shutdown may take: the driver's books and a rename or two.
+_MORE_S = 5.0
+# How soon after a shutdown an attempt that was killed is gone; the system's work, not the engine's.
+_GONE_S = 3.0
+# How soon workers end when their driver has died.
+_ORPHANED_S = 30.0
+
+
+class StopTests(EngineBinding):
+    """What is stopped leaves nothing behind, and can be started again."""
+
+    @needs("can_kill")
+    def test_shutdown_ends_attempts_by_force_when_they_do_not_come_back(
+        self, engine: BaseEngine, tmp_path: Path
+    ) -> None:
+        gate = Gate(tmp_path / "gate")
+        source = write_items(tmp_path / "in.csv", 60)
+        (tmp_path / "out.jsonl").write_text("old\n")
+        pipe = items_pipe(
+            source,
+            tmp_path / "out.jsonl",
+            pre_validation_hooks=[Faults({(0, None): gate, (1, None): gate, (2, None): gate})],
+        )
+        manager = PipeManager.parallelize_pipe(pipe, 3, engine=engine)
+        with running(manager):
+            gate.wait_for(0)
+            assert (0, 1) in gate.held
+            began = time.monotonic()
+            manager.shutdown(timeout=0.5)
+            assert time.monotonic() - began < 0.5 + _MORE_S
+            assert not manager.is_running
+            assert manager.report.status is PipeStatus.ABORTED
+            assert staged(tmp_path) == []
+            wait_until(lambda: not gate.held, _GONE_S)
+        assert (tmp_path / "out.jsonl").read_text() == "old\n"
+        # Nobody is left who would go through the gate, so the same manager starts from nothing.
+        gate.open()
+        assert completed(manager).success_count == 60
+        assert (tmp_path / "out.jsonl").read_text() == expected(source).text
+
+    def test_shutdown_stops_attempts_between_blocks_when_they_obey(
+        self, engine: BaseEngine, tmp_path: Path
+    ) -> None:
+        gate = Gate(tmp_path / "gate")
+        source = write_items(tmp_path / "in.csv", 2000)
+        pipe = items_pipe(
+            source,
+            tmp_path / "out.jsonl",
+            pre_validation_hooks=[
+                as_is,
+                Faults({(0, 1): gate}),
+                Faults({(0, 1): Slow(0.1)}, again=True),
+            ],
+            executor=SingleThreadExecutor(batch_size=10),
+        )
+        manager = PipeManager([pipe], engine)
+        with running(manager):
+            gate.wait_for(0)
+            stopping = threading.Thread(target=manager.shutdown, args=(LIMIT_S,), daemon=True)
+            stopping.start()
+            wait_until(lambda: manager.report.status is PipeStatus.ABORTED)
+            gate.open()
+            began = time.monotonic()
+            stopping.join(LIMIT_S / 2)
+            # All of the blocks would take twenty seconds.
+            assert time.monotonic() - began < 10.0
+            assert not stopping.is_alive()
+            assert manager.report.total_processed < 1000
+        assert not (tmp_path / "out.jsonl").exists()
+        assert staged(tmp_path) == []
+
+    @needs("isolates_processes", "can_kill")
+    def test_attempts_end_when_their_driver_is_killed(
+        self, engine_source: str, tmp_path: Path
+    ) -> None:
+        gate = Gate(tmp_path / "gate")
+        write_items(tmp_path / "in.csv", 60)
+        (tmp_path / "out.jsonl").write_text("old\n")
+        script = write_script(_GATED, engine_source, tmp_path)
+        with open(tmp_path / "errors.txt", "w") as errors:
+            driver = subprocess.Popen([sys.executable, script.name], cwd=tmp_path, stderr=errors)
+            try:
+                wait_until(lambda: gate.begun or driver.poll() is not None, LIMIT_S)
+                assert driver.poll() is None, (tmp_path / "errors.txt").read_text()
+                gate.wait_for(0)
+                assert (0, 1) in gate.held
+            finally:
+                driver.kill()
+                driver.wait()
+        wait_until(lambda: not gate.held, _ORPHANED_S)
+        assert (tmp_path / "out.jsonl").read_text() == "old\n"
+
+
+_GATED = """
+    from pathlib import Path
+    from zoopipe import PipeManager
+    from zoopipe.testing import Faults, Gate, items_pipe
+
+    def main():
+        hooks = [Faults({(0, None): Gate(Path("gate").absolute())})]
+        pipe = items_pipe("in.csv", "out.jsonl", pre_validation_hooks=hooks)
+        PipeManager([pipe], make_engine()).run()
+"""
