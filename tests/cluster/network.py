@@ -38,9 +38,12 @@ def why_not() -> str | None:
             namespace.run("link", "add", "bridge", "type", "bridge")
             namespace.run("link", "add", "one", "type", "veth", "peer", "name", "other")
     except (NetworkError, OSError) as error:
-        return f"this kernel makes no network namespaces: {error}"
+        return f"this machine makes no network namespaces: {error}"
     return None
 
+
+# Hosts share files, but no memory; and what processes leave there that were killed is gone with them.
+_OWN_MEMORY = 'mount -t tmpfs -o mode=1777 shm /dev/shm && exec "$@"'
 
 # Who refuses has answered.
 _CONNECT = """
@@ -120,7 +123,7 @@ class Host:
 
     def command(self, command: Sequence[str]) -> list[str]:
         """The command that runs `command` on this host; it becomes that process."""
-        return ["ip", "netns", "exec", self.namespace.name, *command]
+        return ["ip", "netns", "exec", self.namespace.name, "sh", "-c", _OWN_MEMORY, "sh", *command]
 
     @property
     def network_id(self) -> int:
