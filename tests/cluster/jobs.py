@@ -183,7 +183,20 @@ class Job:
         """What of the run is still staged."""
         return sorted(path.name for path in self.folder.iterdir() if ".zoopipe-" in path.name)
 
-    def busy(self) -> list[str]:
+    def wait_until_free(self) -> None:
+        """Waits until nothing on the cluster is ours any more; that may take half a minute."""
+        busy: list[str] = []
+
+        def is_free() -> bool:
+            busy[:] = self._busy()
+            return not busy
+
+        try:
+            wait_until(is_free, 30, "the cluster to be free")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {busy}\n{self.story()}") from None
+
+    def _busy(self) -> list[str]:
         """Processes that ran attempts and still do, and what the cluster still has to do for us."""
         left = [str(word) for word in self.cluster.ask("busy")]
         if self.cluster.kind == "ray":

@@ -11,7 +11,7 @@ import signal
 from collections.abc import Callable
 
 from cluster.clusters import Cluster
-from cluster.jobs import Job, OneProcess, Sighting, digests, is_running
+from cluster.jobs import OUTPUTS, Job, OneProcess, Sighting, digests, is_running
 from cluster.network import wait_until
 
 StartJob = Callable[..., Job]
@@ -19,8 +19,6 @@ StartJob = Callable[..., Job]
 # The shard that is held; it is among the first that are handed out.
 _SHARD = 1
 _FIRST = (_SHARD, 1)
-# How long what was ours may take to be gone, when a run has ended.
-_GONE_S = 30.0
 
 
 def check_published(job: Job, one_process: OneProcess, lost: int) -> None:
@@ -30,7 +28,7 @@ def check_published(job: Job, one_process: OneProcess, lost: int) -> None:
     assert report["lost"] == lost, job.story()
     assert digests(job.folder) == one_process.digests, job.story()
     assert job.staged() == []
-    wait_until(lambda: not job.busy(), _GONE_S, f"the cluster is free of us: {job.busy()}")
+    job.wait_until_free()
 
 
 def check_ran_again(job: Job, first: Sighting) -> None:
@@ -139,6 +137,18 @@ def test_worker_gets_shards_when_it_joins_late(
     check_published(job, one_process, lost=0)
     ran = {seen.shard: seen.host.address for seen in job.sightings()}
     assert ran == {0: early.address, **dict.fromkeys(range(1, job.shards), late.address)}
+
+
+def test_cluster_is_free_and_nothing_is_published_when_the_driver_is_killed(
+    start_job: StartJob,
+) -> None:
+    job = start_job(held=[_FIRST])
+    first = job.held_at(_SHARD)
+    job.driver.kill()
+    job.wait_until_free()
+    job.open_gate()
+    wait_until(lambda: is_over(job, first), 20, "the attempt is over")
+    assert [name for name in OUTPUTS if (job.folder / name).exists()] == []
 
 
 def is_over(job: Job, seen: Sighting) -> bool:
