@@ -124,7 +124,7 @@ class Gate:
     """
 
     folder: Path
-    limit_s: float = 120.0
+    limit_s: float = 60.0
 
     def __call__(self, shard: int, attempt: int) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
