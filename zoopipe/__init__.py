@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from zoopipe.report import FlowReport, PipeReport, PipeStatus, WorkerReport, get_logger
     from zoopipe.runtime.engine import BaseEngine
     from zoopipe.runtime.retry import RetryPolicy
+    from zoopipe_dask import DaskEngine
     from zoopipe_multiprocess import MultiProcessEngine
 
 __version__ = "0.1.0"
@@ -76,6 +77,7 @@ _HOMES = {
     "zoopipe.report": ("FlowReport", "PipeReport", "PipeStatus", "WorkerReport", "get_logger"),
     "zoopipe.runtime.engine": ("BaseEngine",),
     "zoopipe.runtime.retry": ("RetryPolicy",),
+    "zoopipe_dask": ("DaskEngine",),
     "zoopipe_multiprocess": ("MultiProcessEngine",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -87,6 +89,7 @@ __all__ = [
     "CSVInputAdapter",
     "CSVOutputAdapter",
     "ColumnHook",
+    "DaskEngine",
     "DeclarationError",
     "EngineError",
     "EntryStatus",

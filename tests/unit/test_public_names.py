@@ -20,6 +20,7 @@ PROMISED = [
     "JSONInputAdapter",
     "JSONOutputAdapter",
     "MultiProcessEngine",
+    "DaskEngine",
     "SingleThreadExecutor",
     "MultiThreadExecutor",
     "BaseHook",
