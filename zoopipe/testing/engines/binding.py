@@ -60,12 +60,16 @@ class EngineBinding:
         raise NotImplementedError("the fixture 'engine_without_room' is the binder's to define")
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Hides from pytest the tests of what the engine cannot do."""
+        """Shows pytest the tests of what the engine can do, and hides the others."""
         super().__init_subclass__(**options)
-        for name in dir(cls):
-            wanted = getattr(getattr(cls, name), "needs", ())
-            if not all(getattr(cls, capability) for capability in wanted):
-                setattr(cls, name, None)
+        tests: dict[str, Any] = {}
+        for base in reversed(cls.__mro__[1:]):
+            # None is what a base, which could do less, has hidden.
+            tests.update({name: test for name, test in vars(base).items() if test is not None})
+        for name, test in tests.items():
+            if hasattr(test, "needs") and name not in vars(cls):
+                can = all(getattr(cls, capability) for capability in test.needs)
+                setattr(cls, name, test if can else None)
 
 
 @contextmanager
