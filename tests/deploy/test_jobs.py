@@ -19,12 +19,13 @@ def test_ray_submit_publishes_the_bytes_of_one_process_when_the_job_runs_on_a_cl
     assert job.outputs() == job.expected
 
 
-def test_ray_submit_runs_the_job_on_the_head_when_the_engine_is_this_machine_s_processes(
+def test_ray_engine_joins_the_local_cluster_when_what_start_printed_is_set(
     ray_cluster: Any, job: Any, call: Any, deploy: Any
 ) -> None:
+    pytest.importorskip("zoopipe_ray", reason="pip install 'zoopipe[ray]'")
     ran = call(
-        deploy / "ray" / "submit.sh",
-        *("--workers", "2", "--engine", "multiprocess"),
+        *("zoopipe", "run", f"{deploy / 'job.py'}:pipe", "--engine", "ray"),
+        *("--workers", "2", "--shards", "8"),
         ZOOPIPE_JOB_FOLDER=str(job.folder),
         **ray_cluster.variables,
     )
