@@ -50,6 +50,8 @@ class ReportTests(EngineBinding):
             (worker,) = live.workers
             assert (worker.shard, worker.attempt, worker.pid) == (0, 1, pid)
             assert (worker.total_processed, worker.error_count) == (20, 1)
+            if self.has_cluster:
+                assert worker.host
             assert 2**20 < worker.ram_bytes <= live.ram_bytes < psutil.virtual_memory().total
             assert (pid != os.getpid()) is self.isolates_processes
             gate.open()
