@@ -357,6 +357,8 @@ def test_survey_asks_each_host_once(cluster):
     assert DaskEngine(cluster.address).survey(partial(divmod, 1, 0)) == [
         ("127.0.0.1", "ZeroDivisionError: integer division or modulo by zero")
     ]
+    slow = DaskEngine(cluster.address, start_timeout_s=1).survey(partial(time.sleep, 3))
+    assert [answer.endswith("does not answer within 1 s") for _, answer in slow] == [True]
 
 
 # Workers that come, die and stop.
@@ -424,8 +426,9 @@ def test_attempt_ends_as_stopped_when_it_is_asked_to(cluster, tmp_path):
     engine = DaskEngine(cluster.address)
     with attempts(engine, pipe) as [attempt]:
         wait_until(mark.exists)
+        asked = cluster.log().count("function 'stop'")
         attempt.ask_to_stop()
-        time.sleep(0.5)  # The request is on its way while the hook holds the worker up.
+        wait_until(lambda: cluster.log().count("function 'stop'") > asked)
         go.touch()
         (end_,) = ends(engine).values()
     assert isinstance(end_, Raised)
