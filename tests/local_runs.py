@@ -8,7 +8,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,22 @@ import psutil
 from pydantic import BaseModel
 
 from zoopipe import BaseHook, CSVInputAdapter, JSONOutputAdapter, Pipe
+from zoopipe.testing import staged, wait_until
+
+__all__ = [
+    "Fault",
+    "Item",
+    "block_for_ever",
+    "items",
+    "items_pipe",
+    "kill_self",
+    "python",
+    "script_file",
+    "staged",
+    "wait_until",
+    "workers",
+    "write_items",
+]
 
 
 class Item(BaseModel):
@@ -70,19 +85,6 @@ def kill_self() -> None:
 def block_for_ever() -> None:
     """A call that comes back only with the end of the process."""
     threading.Event().wait()
-
-
-def wait_until(holds: Callable[[], object], limit_s: float = 20.0) -> None:
-    """Returns as soon as `holds()` is true; fails after `limit_s` seconds."""
-    end = time.monotonic() + limit_s
-    while not holds():
-        assert time.monotonic() < end, f"waited {limit_s} s in vain"
-        time.sleep(0.01)
-
-
-def staged(folder: Path) -> list[Path]:
-    """Whatever of a run is still staged below a folder."""
-    return [path for path in folder.rglob("*") if ".zoopipe-" in path.name]
 
 
 def workers() -> list[psutil.Process]:
