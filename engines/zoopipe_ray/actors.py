@@ -7,6 +7,7 @@ import contextlib
 import logging
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 logger = logging.getLogger(__name__)
+
+# How long actors that were killed may take to say so.
+_DRAIN_S = 2.0
 
 
 class RayAttempt(Attempt):
@@ -106,6 +110,8 @@ class Actors:
         self._joined: queue.SimpleQueue[ZooPipeError | None] = queue.SimpleQueue()
         self._actors: set[_Actor] = set()
         self._waiting: deque[RayAttempt] = deque()
+        # How many have not been answered.
+        self._calls = 0
         # Each pipe is handed to Ray once, and stays there while this refers to it.
         self._pipes: dict[bytes, Any] = {}
         self._thread = threading.Thread(target=self._run, name="zoopipe-ray", daemon=True)
@@ -158,10 +164,8 @@ class Actors:
         try:
             while (job := self._jobs.get()) is not None:
                 self._try(job)
-            for actor in list(self._actors):
-                self._let_go(actor)
+            self._let_all_go()
         finally:
-            self._pipes.clear()
             self._leave()
 
     def _try(self, job: Callable[[], None]) -> None:
@@ -173,6 +177,20 @@ class Actors:
             failed = EngineError(f"Ray failed in the driver: {sentence(error)}")
             failed.__cause__ = error
             self.ends.put(failed)
+
+    def _let_all_go(self) -> None:
+        """Ends all actors, and keeps nothing of Ray's: what is freed while Ray disconnects ends this
+        process with it."""
+        for actor in [*self._actors]:
+            self._let_go(actor)
+        self._waiting.clear()
+        self._pipes.clear()
+        give_up_at = time.monotonic() + _DRAIN_S
+        with contextlib.suppress(queue.Empty):
+            while self._calls:
+                job = self._jobs.get(timeout=max(give_up_at - time.monotonic(), 0.0))
+                if job is not None:
+                    self._try(job)
 
     def count(self) -> None:
         """Asks how many actors the cluster has room for."""
@@ -296,7 +314,13 @@ class Actors:
 
     def _then(self, ref: Any, job: Callable[[Future[Any]], None]) -> None:
         """Has the thread do a job when a call has been answered."""
-        ref.future().add_done_callback(lambda done: self.do(partial(job, done)))
+
+        def answered(done: Future[Any]) -> None:
+            self._calls -= 1
+            job(done)
+
+        self._calls += 1
+        ref.future().add_done_callback(lambda done: self.do(partial(answered, done)))
 
 
 def _is_idle(actor: _Actor) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import queue
@@ -89,6 +90,9 @@ def leave() -> None:
         _users -= 1
         if _users == 0 and _undo is not None:
             undo, _undo = _undo, None
+            # Ray ends the process where what refers to its objects is freed while it disconnects, by
+            # whichever thread collects garbage.
+            gc.collect()
             undo.close()
 
 
@@ -132,7 +136,7 @@ def _why_not(address: str, error: BaseException) -> str:
 
 def is_refusal(said: str) -> bool:
     """Whether Ray's words mean that a token is missing or wrong."""
-    return any(word in said for word in ("nauthenticated", "UNAUTHENTICATED", "uthToken"))
+    return any(word in said for word in ("nauthenticated", "AuthToken", "authentication token"))
 
 
 def _refused(where: str) -> str:
@@ -166,12 +170,14 @@ class _Probe:
             errors="replace",
         )
         self._said: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        threading.Thread(target=self._listen, name="zoopipe-probe", daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, name="zoopipe-probe", daemon=True)
+        self._listener.start()
 
     def _listen(self) -> None:
         assert self._process.stdout is not None, "it is a pipe"
-        for line in self._process.stdout:
-            self._said.put(line)
+        with self._process.stdout as said:
+            for line in said:
+                self._said.put(line)
         self._said.put(None)
 
     def wait(self) -> bool:
@@ -194,6 +200,7 @@ class _Probe:
         finally:
             self._process.kill()
             self._process.wait()
+            self._listener.join()
 
     def _next(self) -> str | None:
         try:

@@ -31,11 +31,13 @@ def _ask_head(address: str) -> None:
         _use_token_if_there_is_one()
     head = services.canonicalize_bootstrap_address(address)
     if head is None:
-        raise ConnectionError("no Ray cluster was found")
-    if not _listens(head):
+        raise ConnectionError("no Ray runs here")
+    if _tcp_error(head):
         # Ray makes 127.0.0.1 the address that others see, where a head on loopback does not listen.
         ray_constants.ENABLE_RAY_CLUSTER = False
         head = services.canonicalize_bootstrap_address(address)
+        if error := _tcp_error(head):
+            raise ConnectionError(error)
         sys.stdout.write("loopback\n")
     GcsClient(address=head)
 
@@ -49,16 +51,19 @@ def _use_token_if_there_is_one() -> None:
     authentication_token_setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
 
 
-def _listens(address: str) -> bool:
+def _tcp_error(address: str) -> str:
+    """Why nothing can be connected to; empty where something listens."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), _TCP_S).close()
-    except OSError:
-        return False
-    return True
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def _ask_client_server(address: str) -> None:
+    if error := _tcp_error(address):
+        raise ConnectionError(error)
     from ray.util.client import worker
 
     class Answered(Exception):
@@ -67,7 +72,8 @@ def _ask_client_server(address: str) -> None:
     def answered(*_: object) -> None:
         raise Answered
 
-    logging.basicConfig(level=logging.DEBUG)
+    # Why the server did not answer is said there alone.
+    logging.getLogger("ray").setLevel(logging.DEBUG)
     worker.DataClient = answered
     try:
         worker.Worker(address, connection_retries=1)
@@ -76,7 +82,10 @@ def _ask_client_server(address: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    try:
+        main(sys.argv[1])
+    except Exception as error:
+        sys.exit(" ".join(str(error).split()))
     sys.stdout.flush()
     # What Ray's threads still have to say is of no interest.
     os._exit(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -69,7 +70,7 @@ def ray_cluster(cpus: int = 2, **environment: str) -> Iterator[RayCluster]:
         )
     try:
         end = time.monotonic() + _START_S
-        while "Ray runtime started" not in log.read_text():
+        while "Ray runtime started" not in log.read_text() or not _listens(client_port):
             assert head.poll() is None and time.monotonic() < end, log.read_text()
             time.sleep(0.05)
         yield RayCluster(f"127.0.0.1:{port}", f"ray://127.0.0.1:{client_port}", folder)
@@ -80,8 +81,6 @@ def ray_cluster(cpus: int = 2, **environment: str) -> Iterator[RayCluster]:
 
 def free_ports(count: int) -> list[int]:
     """Ports of 127.0.0.1 that nothing listens at."""
-    import socket
-
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:
@@ -90,6 +89,14 @@ def free_ports(count: int) -> list[int]:
     finally:
         for each in sockets:
             each.close()
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
 
 
 def end_all(process: psutil.Popen) -> None:
