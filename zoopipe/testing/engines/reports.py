@@ -18,7 +18,7 @@ from zoopipe.testing.faults import Faults, Gate, wait_until
 from zoopipe.testing.items import as_is, items_pipe, write_items
 
 # How soon the driver has to know what a worker has done: twice a second, and some patience.
-_SOON_S = 10.0
+_SOON_S = 5.0
 
 
 class ReportTests(EngineBinding):
