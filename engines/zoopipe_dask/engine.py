@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import importlib.util
 import math
 from collections.abc import Callable, Sequence
@@ -92,8 +91,6 @@ class DaskEngine(BaseEngine):
             cluster.close()
             raise EngineError(f"the Dask scheduler at {cluster.where} does not answer") from error
         self._crew = crew
-        # A script may end without waiting: then this comes before what Dask does to workers at its end.
-        atexit.register(self.shutdown, 0.0)
 
     def slots(self) -> int:
         """See `BaseEngine`. Raises `EngineError` where the scheduler is gone: so is the run."""
@@ -111,7 +108,6 @@ class DaskEngine(BaseEngine):
 
     def disconnect(self) -> None:
         if self._crew is not None:
-            atexit.unregister(self.shutdown)
             self._crew.leave()
             self._crew = None
 
