@@ -258,10 +258,11 @@ class Supervisor:
         self._ask_to_stop(run)
 
     def _ask_to_stop(self, run: PipeRun) -> None:
+        kill_at = time.monotonic() + _GRACE_S if self._stop_at is None else self._stop_at
         for attempt in self._attempts.values():
             if attempt.task.pipe_index == run.index:
                 attempt.ask_to_stop()
-                self._kill_at.setdefault(id(attempt), time.monotonic() + _GRACE_S)
+                self._kill_at.setdefault(id(attempt), kill_at)
 
     def _end_all(self, error: str) -> None:
         for run in self._runs:

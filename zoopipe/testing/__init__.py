@@ -30,6 +30,8 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from zoopipe.errors import MissingExtraError
+
 if TYPE_CHECKING:
     from zoopipe.testing.adapters import InputConformance, OutputConformance
     from zoopipe.testing.engines import EngineConformance
@@ -100,7 +102,12 @@ if "pytest" in sys.modules:
 def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
         raise AttributeError(f"module 'zoopipe.testing' has no attribute {name!r}")
-    return getattr(import_module(_HOME_OF[name]), name)
+    try:
+        return getattr(import_module(_HOME_OF[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name != "pytest":
+            raise
+        raise MissingExtraError(f"{name} needs pytest: pip install pytest") from error
 
 
 def __dir__() -> list[str]:
