@@ -24,3 +24,13 @@ def validated_copy(source: Path, output: Path, errors: Path) -> None:
     """Joins, runs the job of `dask_bag`, leaves."""
     with Client(_address):
         dask_bag.validated_copy(source, output, errors)
+
+
+def nothing(source: Path, output: Path, errors: Path) -> None:
+    """Joins, has two tasks done, leaves."""
+    with Client(_address) as client:
+        client.gather(client.map(_nothing, range(running.WORKERS)))
+
+
+def _nothing(number: int) -> None:
+    """A task that costs what any task does."""

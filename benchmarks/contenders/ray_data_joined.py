@@ -23,6 +23,22 @@ def finish() -> None:
 
 def validated_copy(source: Path, output: Path, errors: Path) -> None:
     """Joins, runs the job of `ray_data`."""
-    ray.init(_address, log_to_driver=False, logging_level="ERROR")
+    _join()
     ray_data.configure()
     ray_data.validated_copy(source, output, errors)
+
+
+def nothing(source: Path, output: Path, errors: Path) -> None:
+    """Joins, has two tasks done, leaves."""
+    _join()
+    ray.get([_nothing.remote() for _ in range(running.WORKERS)])
+    ray.shutdown()
+
+
+def _join() -> None:
+    ray.init(_address, log_to_driver=False, logging_level="ERROR")
+
+
+@ray.remote
+def _nothing() -> None:
+    """A task that costs what any task does."""

@@ -4,18 +4,23 @@
 standard input any more, however that came about.
 """
 
+import contextlib
 import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
+
+import psutil
 
 WORKERS = 2
 FOLDER = str(Path(__file__).parent.parent)
-_HEAD_STORE_BYTES = 100 << 20
 # Enough for Ray Data to hold all of an input of millions of rows.
 _STORE_BYTES = 2 << 30
 _END_S = 60
+# A process that still imports takes most of a CPU.
+_LOOK_S, _AT_REST_S, _REST_S = 0.25, 0.05, 15
 _kept: list[subprocess.Popen[str]] = []
 
 
@@ -54,23 +59,42 @@ def _keep_ray() -> None:
     os.environ["PYTHONPATH"] = FOLDER
     with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:
         os.environ.update(RAY_TMPDIR=folder, RAY_USAGE_STATS_ENABLED="0")
-        head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": _HEAD_STORE_BYTES}
-        cluster = Cluster(initialize_head=True, head_node_args=head)
-        for _ in range(WORKERS):
-            cluster.add_node(num_cpus=1, object_store_memory=_STORE_BYTES, wait=False)
+        node = {"num_cpus": 1, "object_store_memory": _STORE_BYTES}
+        cluster = Cluster(initialize_head=True, head_node_args={"include_dashboard": False, **node})
+        for _ in range(WORKERS - 1):
+            cluster.add_node(**node, wait=False)
         cluster.wait_for_nodes(_END_S)
         _wait_for_the_end(cluster.address)
         cluster.shutdown()
 
 
 def _wait_for_the_end(address: str) -> None:
-    # What Ray says while it starts is not the address.
+    _wait_for_rest()
     _out.write(f"{address}\n")
     _out.flush()
     sys.stdin.read()
 
 
+def _wait_for_rest() -> None:
+    """Waits until what has just been started has done its imports, as on a cluster that runs."""
+    end = time.monotonic() + _REST_S
+    before, now = -1.0, _cpu_s()
+    while now - before > _AT_REST_S and time.monotonic() < end:
+        time.sleep(_LOOK_S)
+        before, now = now, _cpu_s()
+
+
+def _cpu_s() -> float:
+    """Seconds of CPU that the cluster's processes have used."""
+    used = 0.0
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            used += sum(process.cpu_times()[:2])
+    return used
+
+
 if __name__ == "__main__":
+    # What Ray and Dask print while they start is not the address.
     sys.path.append(FOLDER)
     _out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
