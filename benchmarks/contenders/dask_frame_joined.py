@@ -1,7 +1,7 @@
-"""Dask DataFrame on a running Dask cluster: `read_csv`, pydantic in `map_partitions`."""
+"""Dask DataFrame on a running Dask cluster: `read_csv`, pydantic in
+`map_partitions`, which writes as well."""
 
 import json
-import os
 from pathlib import Path
 
 import dask.dataframe
@@ -32,7 +32,7 @@ def finish() -> None:
 
 def validated_copy(source: Path, output: Path, errors: Path) -> None:
     """CSV to JSON Lines, a file a block, rejected rows with pydantic's reasons."""
-    block_bytes = min(_MOST_BLOCK_BYTES, os.path.getsize(source) // _BLOCKS + 1)
+    block_bytes = min(_MOST_BLOCK_BYTES, source.stat().st_size // _BLOCKS + 1)
     with Client(_address):
         rows = dask.dataframe.read_csv(
             source, blocksize=block_bytes, dtype=str, keep_default_na=False
