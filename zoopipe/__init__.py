@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from zoopipe.runtime.retry import RetryPolicy
     from zoopipe_dask import DaskEngine
     from zoopipe_multiprocess import MultiProcessEngine
+    from zoopipe_ray import RayEngine
 
 __version__ = "0.1.0"
 
@@ -79,6 +80,7 @@ _HOMES = {
     "zoopipe.runtime.retry": ("RetryPolicy",),
     "zoopipe_dask": ("DaskEngine",),
     "zoopipe_multiprocess": ("MultiProcessEngine",),
+    "zoopipe_ray": ("RayEngine",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -113,6 +115,7 @@ __all__ = [
     "PipeManager",
     "PipeReport",
     "PipeStatus",
+    "RayEngine",
     "RetryPolicy",
     "RunFailed",
     "RunStopped",

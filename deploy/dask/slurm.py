@@ -11,7 +11,6 @@ from pathlib import Path
 
 import click
 from dask_jobqueue import SLURMCluster
-from distributed import Client
 
 from zoopipe import DaskEngine, PipeManager
 
@@ -27,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 @click.option("--walltime", default="01:00:00", show_default=True)
 @click.option("--partition", help="By default Slurm's own.")
 @click.option("--interface", help="The network that nodes and this machine share, like ib0.")
+@click.option("--wait", "wait_s", default=3600.0, show_default=True, help="For a node, in seconds.")
 def main(
     folder: Path,
     nodes: int,
@@ -35,6 +35,7 @@ def main(
     walltime: str,
     partition: str | None,
     interface: str | None,
+    wait_s: float,
 ) -> None:
     """Run the sample job on Slurm nodes, with input and outputs in a folder that all nodes share."""
     from job import pipe
@@ -54,11 +55,12 @@ def main(
         local_directory="/tmp",
     ) as cluster:
         cluster.scale(jobs=nodes)
-        with Client(cluster) as client:
-            engine = DaskEngine(client=client)
-            report = PipeManager.parallelize_pipe(
-                pipe(folder), workers=nodes * cpus, engine=engine
-            ).run()
+        # Several shards for each process, so that a slow or lost node costs little.
+        shards = 4 * nodes * cpus
+        engine = DaskEngine(client=cluster, start_timeout_s=wait_s)
+        report = PipeManager.parallelize_pipe(
+            pipe(folder), workers=nodes * cpus, shards=shards, engine=engine
+        ).run()
     click.echo(str(report))
 
 

@@ -18,7 +18,7 @@ def launch(cluster: LocalCluster, workers: int, cpus: int, timeout_s: float) -> 
         size = {"nworkers": cpus, "nthreads": 1}
         command = _command("worker", name=name, local_directory=cluster.folder / name, **size)
         cluster.spawn(name, [*command, address])
-    with Client(address, timeout=timeout_s) as client:  # type: ignore[no-untyped-call]
+    with Client(address, timeout=timeout_s) as client:
         cluster.wait_until(lambda: len(client.ncores()) == workers * cpus, timeout_s)
     return {"DASK_SCHEDULER_ADDRESS": address}
 

@@ -2,6 +2,7 @@
 
 The mark is an environment variable with the cluster's folder in it. Whatever a process of the cluster
 starts inherits it, so that `stop` misses nothing, and touches nothing else, however many clusters run.
+Processes that write a title over their environment, as Ray's do, are known by their session.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ MARK = "ZOOPIPE_LOCAL_CLUSTER"
 LOOPBACK = "127.0.0.1"
 #: What a folder has when it was made by `LocalCluster.open`, and may be removed.
 _OURS = ".zoopipe-local-cluster"
-_STOP_S = 10.0
+_SESSIONS = "sessions"
+_STOP_S = 8.0
 
 
 class LocalCluster:
@@ -55,8 +57,9 @@ class LocalCluster:
         (self.folder / _OURS).touch()
 
     def remove(self) -> None:
-        """Removes the folder, if a cluster made it."""
-        if (self.folder / _OURS).exists() and self.folder.owner() == Path.home().owner():
+        """Removes the folder, if a cluster of this user made it."""
+        sign = self.folder / _OURS
+        if sign.exists() and sign.stat().st_uid == self.folder.stat().st_uid == os.getuid():
             shutil.rmtree(self.folder)
 
     def spawn(self, name: str, command: Sequence[str], **variables: str) -> None:
@@ -72,6 +75,8 @@ class LocalCluster:
                 env={**os.environ, "PATH": path, **variables, MARK: str(self.folder)},
                 start_new_session=True,
             )
+        with (self.folder / _SESSIONS).open("a") as sessions:
+            sessions.write(f"{self._started[name].pid}\n")
 
     def check(self) -> None:
         """Raises `click.ClickException`, with the end of its log, if a process that was started has ended."""
@@ -95,14 +100,18 @@ class LocalCluster:
             time.sleep(0.05)
 
     def processes(self) -> list[psutil.Process]:
-        """All processes of the cluster: those with its mark, and what those have started.
-
-        Some lose the mark, for they overwrite it with the name that `ps` shows.
-        """
+        """All processes of the cluster, but for this one and those that started it."""
         above = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-        marked = [each for each in psutil.process_iter() if self._marked(each)]
-        found = {*marked, *(child for each in marked for child in _started_by(each))}
-        return [each for each in found if each.pid not in above]
+        marked = {each for each in psutil.process_iter() if self._marked(each)}
+        leaders = {each.pid for each in marked}
+        # A session's number is taken as long as it has members; a leader without the mark is of another.
+        sessions = {
+            number
+            for number in self._sessions()
+            if number in leaders or not psutil.pid_exists(number)
+        }
+        members = {each for each in psutil.process_iter() if _session(each) in sessions}
+        return [each for each in marked | members if each.pid not in above]
 
     def stop(self) -> None:
         """Ends every process: those that no other started are asked, what is left is killed.
@@ -110,7 +119,7 @@ class LocalCluster:
         Returns when none is left; safe to call again.
         """
         left = self.processes()
-        inner = {child for each in left for child in _started_by(each)}
+        inner = {child for each in left for child in _children(each)}
         roots = sorted(set(left) - inner, key=psutil.Process.create_time)
         end = time.monotonic() + _STOP_S
         # The first last: a Dask worker whose scheduler is gone looks for it before it ends.
@@ -129,10 +138,23 @@ class LocalCluster:
         except (psutil.Error, OSError):
             return False
 
+    def _sessions(self) -> list[int]:
+        try:
+            return [int(line) for line in (self.folder / _SESSIONS).read_text().split()]
+        except FileNotFoundError:
+            return []
 
-def _started_by(process: psutil.Process) -> list[psutil.Process]:
+
+def _session(process: psutil.Process) -> int | None:
     try:
-        return process.children(recursive=True)
+        return os.getsid(process.pid)
+    except OSError:
+        return None
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children()
     except psutil.Error:
         return []
 

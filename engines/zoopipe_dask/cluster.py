@@ -54,7 +54,8 @@ class Place:
     """A worker.
 
     Attributes:
-        slots: how many attempts it may run at once: its threads, or as many as its resources allow.
+        slots: how many attempts it may run at once: its threads, or as many as its resources allow;
+            0 while it takes none.
         has_nanny: whether a process beside it starts it again when it dies.
     """
 
@@ -79,6 +80,7 @@ class Cluster:
         self._target = target
         self._own: Any = None
         self._undo = contextlib.ExitStack()
+        self._known: dict[str, Any] = {}
         self.client = None
         self.where = "this machine"
         self._leave = asyncio.Event()
@@ -127,9 +129,9 @@ class Cluster:
         """
         self._thread.start()
         self._is_up.wait()
-        self._undo.enter_context(_quiet(self._thread.ident))
         end = time.monotonic() + timeout_s
         try:
+            self._undo.enter_context(_quiet(self._thread.ident))
             self.call(self._connect(timeout_s), timeout_s + _LEAVE_S)
             self.call(self._first_place(end), timeout_s + _LEAVE_S)
             if is_checked:
@@ -196,34 +198,35 @@ class Cluster:
             resources=target.resources,
             asynchronous=True,
         )
+        # At the driver's end it is ours to close, when the run has stopped.
+        self._own.shutdown_on_close = False
         await self._own
 
     async def _first_place(self, end: float) -> None:
-        while not await self.places():
+        while not any(place.slots for place in (await self.places()).values()):
             if time.monotonic() > end:
-                raise EngineError(await self.shortage())
+                raise EngineError(self.shortage())
             await asyncio.sleep(_POLL_S)
 
     async def places(self) -> dict[str, Place]:
-        """The workers that attempts can be sent to, by address.
+        """The workers, by address.
 
         Raises:
             OSError: the scheduler does not answer.
         """
         found = {}
-        for address, info in (await self._workers()).items():
-            slots = _slots(info, self._target.resources)
-            if slots and info["status"] == "running":
-                found[address] = Place(address, info["host"], slots, bool(info["nanny"]))
+        answer = await asyncio.wait_for(self.client.scheduler.identity(n_workers=-1), _ANSWER_S)
+        self._known = answer["workers"]
+        for address, info in self._known.items():
+            # One that is paused for its memory goes on with what it runs, and takes nothing new.
+            takes = info["status"] == "running"
+            slots = _slots(info, self._target.resources) if takes else 0
+            found[address] = Place(address, info["host"], slots, bool(info["nanny"]))
         return found
 
-    async def _workers(self) -> dict[str, Any]:
-        answer = await asyncio.wait_for(self.client.scheduler.identity(n_workers=-1), _ANSWER_S)
-        return dict(answer["workers"])
-
-    async def shortage(self) -> str:
-        """Why there may be no worker for an attempt."""
-        found = await self._workers()
+    def shortage(self) -> str:
+        """Why there may have been no worker for an attempt when `places` was last called."""
+        found = self._known
         if not found:
             return (
                 f"the Dask cluster at {self.where} has no workers: start some, as with "
@@ -261,6 +264,8 @@ class Cluster:
                     f"({_text(cause)}): give DaskEngine a tls:// address and security=distributed."
                     "Security(tls_ca_file=…, tls_client_cert=…, tls_client_key=…) that it trusts"
                 )
+        if not isinstance(error, OSError):
+            return f"Dask cannot join {self.where}: {_text(causes[-1])}"
         return (
             f"no Dask scheduler answers at {self.where} within {timeout_s:g} s "
             f"({_text(causes[-1])}): is the address right, does the scheduler run, and does it expect "
@@ -292,7 +297,9 @@ def _address_of(client: Any) -> str:
     address = getattr(client, "scheduler_address", None)
     if address is None:
         address = getattr(getattr(client, "scheduler", None), "address", None)
-    if not address or "://" not in address:
+    status = getattr(client, "status", None)
+    is_open = getattr(status, "name", status) not in ("closing", "closed", "failed")
+    if not is_open or not address or "://" not in address:
         raise EngineError(f"the Dask client or cluster that was given is not connected: {client!r}")
     return str(address)
 
@@ -328,7 +335,7 @@ def _compare(who: str, answer: dict[str, Any], ours: dict[str, Any], names: list
     differ = ", ".join(
         f"{name} {theirs.get(name) or 'is not installed'} (the driver has {ours[name]})"
         for name in names
-        if theirs.get(name) != ours[name]
+        if ours.get(name) and theirs.get(name) != ours[name]
     )
     if differ:
         raise EngineError(f"{who} has {differ}: install the same versions everywhere")

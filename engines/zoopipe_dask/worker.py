@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import pickle
+import signal
 import threading
 from concurrent.futures import CancelledError
 from typing import Any
@@ -13,8 +16,12 @@ from zoopipe.runtime.engine import End, Lost, Raised
 from zoopipe.runtime.parcel import Parcel, run_parcel
 from zoopipe.runtime.progress import Progress
 
+logger = logging.getLogger(__name__)
+
 #: How often an attempt is shown to the driver, in seconds.
 _SAY_S = 0.4
+#: How long an attempt that nobody waits for may take to stop, before its process is ended.
+_GRACE_S = 1.0
 #: How long the scheduler may take to hear that an attempt begins.
 _BEGIN_S = 20.0
 
@@ -71,9 +78,13 @@ def same(pipe: bytes) -> bytes:
 class Attendant:
     """Shows an attempt to the driver while it runs, and stops it when nobody waits for it any more.
 
-    A driver that dies or is cut off loses its connection to the scheduler, at the latest when its
-    keep-alives fail (`distributed.comm.timeouts.tcp`, 30 s); the scheduler then releases its tasks. A
-    worker that is cut off closes likewise. Either is seen here, without a message of our own.
+    That is so when the driver has given it up, has died, or is cut off: then it loses its connection to
+    the scheduler, at the latest when its keep-alives fail (`distributed.comm.timeouts.tcp`, 30 s), and
+    the scheduler releases its tasks. A worker that is cut off closes likewise. Either is seen in the
+    state of the task here, without a message of our own.
+
+    A thread cannot be killed. Where an attempt does not stop, the process ends itself, if a nanny is
+    there to start another one; Dask runs again what else it ran. Without a nanny the thread stays.
     """
 
     def __init__(self, worker: Any, key: str, topic: str) -> None:
@@ -109,7 +120,13 @@ class Attendant:
         while not self._is_over.wait(_SAY_S):
             self._worker.log_event(self._topic, self._message())
             if not self._is_wanted():
-                self.progress.ask_to_stop()
+                break
+        else:
+            return
+        self.progress.ask_to_stop()
+        if not self._is_over.wait(_GRACE_S) and self._worker.nanny:
+            logger.warning("a hook does not come back in an attempt that was given up: restarting")
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def _message(self, is_over: bool = False) -> dict[str, Any]:
         # Messages of Dask hold plain values only.

@@ -1,4 +1,4 @@
-"""`MultiProcessEngine` passes the conformance suite, by each start method."""
+"""`MultiProcessEngine` passes the conformance suite; of what a start method changes, with each."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ import pytest
 
 from zoopipe import BaseEngine, MultiProcessEngine
 from zoopipe.testing import EngineConformance
+from zoopipe.testing.engines import ScriptTests, StopTests
+
+SOURCE = """\
+from zoopipe import MultiProcessEngine
+engine = MultiProcessEngine(max_workers=2, start_method={!r})
+"""
 
 
 class TestFork(EngineConformance):
@@ -18,10 +24,28 @@ class TestFork(EngineConformance):
 
     @pytest.fixture
     def engine_source(self) -> str:
-        return _SOURCE.format("fork")
+        return SOURCE.format("fork")
 
 
-_SOURCE = """\
-from zoopipe import MultiProcessEngine
-engine = MultiProcessEngine(max_workers=2, start_method={!r})
-"""
+class TestForkServer(EngineConformance):
+    # The driver's part in it is the same as with fork.
+    test_two_hundred_small_pipes_are_all_published_when_run_at_once = None
+
+    @pytest.fixture
+    def engine(self) -> BaseEngine:
+        return MultiProcessEngine(max_workers=2, start_method="forkserver")
+
+    @pytest.fixture
+    def engine_source(self) -> str:
+        return SOURCE.format("forkserver")
+
+
+# A worker of a fresh interpreter takes half a second: what it knows of its driver, and its death.
+class TestSpawn(ScriptTests, StopTests):
+    @pytest.fixture
+    def engine(self) -> BaseEngine:
+        return MultiProcessEngine(max_workers=2, start_method="spawn")
+
+    @pytest.fixture
+    def engine_source(self) -> str:
+        return SOURCE.format("spawn")

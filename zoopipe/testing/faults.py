@@ -23,17 +23,14 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from zoopipe.hooks import ColumnHook, HookStore
 from zoopipe.runtime.task import current_task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import pyarrow as pa
 
 logger = logging.getLogger(__name__)
@@ -124,7 +121,7 @@ class Gate:
     """
 
     folder: Path
-    limit_s: float = 120.0
+    limit_s: float = 60.0
 
     def __call__(self, shard: int, attempt: int) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -227,10 +224,10 @@ class Poison(_Scripted):
 
 
 class Journal(_Scripted):
-    """Writes down when an attempt's hooks were set up and torn down, in a folder that all share.
+    """Writes down when an attempt's hooks were set up and torn down, and shows whether it goes on.
 
     Args:
-        folder: there has to be one.
+        folder: one that driver and workers share; it has to be there.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -240,13 +237,22 @@ class Journal(_Scripted):
     def setup(self, store: HookStore) -> None:
         super().setup(store)
         self._note("setup")
+        self._lock = open(self._file("lock"), "a")  # noqa: SIM115
+        # Shared: an attempt may be run twice.
+        fcntl.flock(self._lock, fcntl.LOCK_SH)
 
     def teardown(self, store: HookStore) -> None:
         self._note("teardown")
+        self._lock.close()
+
+    def _file(self, what: str) -> Path:
+        return self.folder / f"{self.shard}-{self.attempt}.{what}"
 
     def _note(self, what: str) -> None:
-        with _locked(self.folder / f"{self.shard}-{self.attempt}.{what}") as file:
+        with open(self._file(what), "a") as file:
             print(time.monotonic(), file=file)
+
+    # The driver's side.
 
     def times(self, what: str) -> dict[tuple[int, int], list[float]]:
         """When it was, by (shard, attempt), on the machine's clock in seconds.
@@ -256,6 +262,11 @@ class Journal(_Scripted):
         """
         files = self.folder.glob(f"*.{what}")
         return {_place(file): [float(line) for line in file.read_text().split()] for file in files}
+
+    @property
+    def running(self) -> set[tuple[int, int]]:
+        """The attempts that were set up, and neither torn down nor ended with their process."""
+        return {_place(file) for file in self.folder.glob("*.lock") if _is_locked(file)}
 
 
 def wait_until(holds: Callable[[], object], limit_s: float = 60.0) -> None:
@@ -283,10 +294,3 @@ def _is_locked(path: Path) -> bool:
         except BlockingIOError:
             return True
     return False
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[IO[str]]:
-    with open(path, "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield file

@@ -188,8 +188,10 @@ def test_wait_until_returns_at_once_when_it_holds():
 def test_journal_notes_setup_and_teardown(tmp_path):
     (tmp_path / "journal").mkdir()
     journal = Journal(tmp_path / "journal")
-    before = time.monotonic()
-    run_sharded(pipe_with(tmp_path, journal), 2)
+    before, running = time.monotonic(), []
+    look = Faults({(1, 1): lambda shard, attempt: running.append(journal.running)})
+    run_sharded(pipe_with(tmp_path, journal, look), 2)
+    assert (running, journal.running) == ([{(1, 1)}], set())
     for what in ("setup", "teardown"):
         times = journal.times(what)
         assert times.keys() == {(0, 1), (1, 1)}

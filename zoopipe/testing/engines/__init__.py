@@ -26,7 +26,18 @@ from zoopipe.testing.engines.results import ResultTests
 from zoopipe.testing.engines.scripts import ScriptTests
 from zoopipe.testing.engines.stops import StopTests
 
-__all__ = ["EngineConformance"]
+__all__ = [
+    "ClusterTests",
+    "EngineConformance",
+    "HookTests",
+    "LifecycleTests",
+    "LogTests",
+    "LossTests",
+    "ReportTests",
+    "ResultTests",
+    "ScriptTests",
+    "StopTests",
+]
 
 
 class EngineConformance(

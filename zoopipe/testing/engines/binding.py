@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ from zoopipe.testing.items import staged
 
 #: How long any run of the suite may take, in seconds; a run that hangs fails by then.
 LIMIT_S = 60.0
+#: How much longer than its timeout a shutdown may take: the driver's books, and workers to leave.
+MORE_S = 5.0
 
 _Test = TypeVar("_Test", bound=Callable[..., None])
 
@@ -57,22 +60,34 @@ class EngineBinding:
         raise NotImplementedError("the fixture 'engine_without_room' is the binder's to define")
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Hides from pytest the tests of what the engine cannot do."""
+        """Shows pytest the tests of what the engine can do, and hides the others."""
         super().__init_subclass__(**options)
-        for name in dir(cls):
-            wanted = getattr(getattr(cls, name), "needs", ())
-            if not all(getattr(cls, capability) for capability in wanted):
-                setattr(cls, name, None)
+        tests: dict[str, Any] = {}
+        for base in reversed(cls.__mro__[1:]):
+            # None is what a base, which could do less, has hidden.
+            tests.update({name: test for name, test in vars(base).items() if test is not None})
+        for name, test in tests.items():
+            if hasattr(test, "needs") and name not in vars(cls):
+                can = all(getattr(cls, capability) for capability in test.needs)
+                setattr(cls, name, test if can else None)
 
 
 @contextmanager
-def running(manager: PipeManager, shutdown_s: float = 5.0) -> Iterator[PipeManager]:
+def running(manager: PipeManager) -> Iterator[PipeManager]:
     """A manager that has been started; stopped when the block ends, however it ends."""
     manager.start()
     try:
         yield manager
     finally:
-        manager.shutdown(shutdown_s)
+        shut_down(manager, timeout_s=2.0)
+
+
+def shut_down(manager: PipeManager, timeout_s: float) -> None:
+    """Stops a manager; fails where that takes much longer than its timeout, and does not wait on."""
+    stopping = threading.Thread(target=manager.shutdown, args=(timeout_s,), daemon=True)
+    stopping.start()
+    stopping.join(timeout_s + MORE_S)
+    assert not stopping.is_alive(), f"shutdown({timeout_s}) goes on after {timeout_s + MORE_S} s"
 
 
 def waited(manager: PipeManager) -> FlowReport:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,13 @@ class LogTests(EngineBinding):
         pipe = items_pipe(
             source, tmp_path / "out.jsonl", pre_validation_hooks=[Faults({(0, 1): Log(10_000)})]
         )
-        completed(PipeManager([pipe], engine))
+        # As an application has it; a forked worker has it too, and must not use it.
+        handler = logging.StreamHandler(sys.stderr)
+        logging.getLogger().addHandler(handler)
+        try:
+            completed(PipeManager([pipe], engine))
+        finally:
+            logging.getLogger().removeHandler(handler)
         records = [record for record in caplog.records if record.name == faults.__name__]
         assert {record.levelno for record in records} == {logging.WARNING}
         lines = [record.getMessage() for record in records]
@@ -41,9 +48,8 @@ class LogTests(EngineBinding):
         endings = [line.rpartition(": ")[2] for line in lines]
         assert endings == [f"line {number} of shard 0" for number in range(100)]
         assert sum("more than 100 lines were logged" in line for line in caplog.messages) == 1
-        # In the log, not on the terminal.
         out, err = capfd.readouterr()
-        assert "of shard" not in out + err
+        assert (out + err).count("of shard") == 100
         assert "chatter" not in out + err
         assert (tmp_path / "out.jsonl").read_text() == expected(source).text
 
@@ -59,9 +65,10 @@ class LogTests(EngineBinding):
         with running(manager):
             pid = gate.wait_for(0)
             wait_until(lambda: "stalls" in caplog.text)
+            # Time to say it again, were it not said once.
+            wait_until(lambda: manager.get_pipe_report(0).workers[0].quiet_s > 1.0)
             (worker,) = manager.get_pipe_report(0).workers
             assert (worker.shard, worker.attempt, worker.pid) == (0, 1, pid)
-            assert worker.quiet_s >= 0.3
             gate.open()
             assert waited(manager).status is PipeStatus.COMPLETED
         said = [record for record in caplog.records if "stalls" in record.getMessage()]
