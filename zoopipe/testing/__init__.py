@@ -92,7 +92,7 @@ __all__ = [
     "write_items",
 ]
 
-if "pytest" in sys.modules:
+if sys.modules.get("pytest"):
     # Else an assertion of the suite that fails says no more than that it did.
     sys.modules["pytest"].register_assert_rewrite(
         "zoopipe.testing.engines", "zoopipe.testing.adapters"
