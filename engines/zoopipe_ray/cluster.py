@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 _OBJECT_STORE_BYTES = 128 * 1024**2
 # By which Ray is told to stay on loopback addresses; the name is older than the use.
 _LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+_ACCESS = "RAY_AUTH_MODE"
+
+_MOST_CHARACTERS = 300
 
 _lock = threading.Lock()
 _users = 0
@@ -67,9 +70,11 @@ def join(
             _users += 1
             return False
         is_loopback = True if probe is None else probe.wait()
+        _read_access()
         undo = ExitStack()
         try:
             undo.enter_context(_hushed())
+            undo.callback(_restore_access, os.environ.get(_ACCESS))
             with _plain(is_loopback):
                 _init(address, namespace, runtime_env)
             undo.callback(ray.shutdown)
@@ -119,7 +124,7 @@ def _why_not(address: str, error: BaseException) -> str:
     said = f"{error} {error.__cause__ or ''}"
     where = "a local Ray" if address == "local" else f"the Ray cluster at {address}"
     if isinstance(error, exceptions.RuntimeEnvSetupError):
-        return f"the runtime_env cannot be set up at {where}: {first_line(said)}"
+        return f"the runtime_env cannot be set up at {where}: {shortened(said)}"
     if "ersion mismatch" in said or "ersions differ" in said:
         return f"{where} has other versions of Ray or Python: {' '.join(said.split())}"
     if is_refusal(said):
@@ -130,8 +135,8 @@ def _why_not(address: str, error: BaseException) -> str:
             "with ray://<head>:10001"
         )
     if address == "local":
-        return f"{where} cannot be started: {first_line(said)}"
-    return f"{where} cannot be joined: {first_line(said)}"
+        return f"{where} cannot be started: {shortened(said)}"
+    return f"{where} cannot be joined: {shortened(said)}"
 
 
 def is_refusal(said: str) -> bool:
@@ -146,10 +151,10 @@ def _refused(where: str) -> str:
     )
 
 
-def first_line(said: str) -> str:
-    """The first line of what Ray says that says something, not too long."""
-    line = next((line.strip() for line in said.splitlines() if line.strip()), "no reason is given")
-    return line if len(line) <= 300 else line[:300] + "…"
+def shortened(said: str) -> str:
+    """What Ray says in one line, not too long."""
+    line = " ".join(said.split()) or "no reason is given"
+    return line if len(line) <= _MOST_CHARACTERS else line[:_MOST_CHARACTERS] + "…"
 
 
 class _Probe:
@@ -195,7 +200,7 @@ class _Probe:
                 if "Failed to connect to GCS" in line:
                     raise EngineError(self._absent("no Ray head listens there"))
             if self._process.wait() != 0:
-                raise EngineError(self._absent(first_line(lines[-1] if lines else "")))
+                raise EngineError(self._absent(shortened(lines[-1] if lines else "")))
             return any(line.strip() == "loopback" for line in lines)
         finally:
             self._process.kill()
@@ -302,6 +307,23 @@ def _set(undo: ExitStack, module: Any, name: str, value: object) -> None:
     if hasattr(module, name):
         undo.callback(setattr, module, name, getattr(module, name))
         setattr(module, name, value)
+
+
+def _restore_access(mode: str | None) -> None:
+    """Undoes that a Ray started here asks for a token: the next cluster may have none."""
+    _put_back(_ACCESS, mode)()
+    _read_access()
+
+
+def _read_access() -> None:
+    """Has Ray read anew from the environment whether there is a token, and which."""
+    try:
+        from ray._raylet import AuthenticationTokenLoader, Config
+    except ImportError:
+        # A Ray from before there were tokens.
+        return
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _listen_to_nothing(*_: object) -> None:

@@ -6,7 +6,7 @@ from ray import exceptions
 
 from zoopipe.errors import EngineError
 from zoopipe.runtime.engine import End, Lost, Raised
-from zoopipe_ray.cluster import first_line, is_refusal
+from zoopipe_ray.cluster import is_refusal, shortened
 
 _NO_MEMORY = ("running low on memory", "out of memory", "OutOfMemory")
 _NO_NODE = ("node has died", "node was terminated", "node died", "Node is dead", "raylet died")
@@ -21,15 +21,15 @@ def end_of(error: BaseException, worker: str, has_begun: bool) -> End:
         has_begun: whether it had begun to work.
     """
     if isinstance(error, exceptions.RuntimeEnvSetupError):
-        return Raised(EngineError(f"the runtime_env cannot be set up: {_plainly(error)}"))
+        return Raised(EngineError(f"the runtime_env cannot be set up: {shortened(str(error))}"))
     if isinstance(error, exceptions.RayActorError) and error.actor_init_failed:
         return Raised(EngineError(f"no worker can be started: {_cause(error)}"))
     if isinstance(error, exceptions.RayTaskError):
         return Raised(EngineError(f"{worker} failed outside of the pipe: {_cause(error)}"))
     if isinstance(error, exceptions.ActorUnschedulableError | exceptions.TaskUnschedulableError):
-        return Raised(EngineError(f"no node can have such a worker: {_plainly(error)}"))
+        return Raised(EngineError(f"no node can have such a worker: {shortened(str(error))}"))
     if isinstance(error, exceptions.AuthenticationError):
-        return Raised(EngineError(f"the cluster refuses this driver: {_plainly(error)}"))
+        return Raised(EngineError(f"the cluster refuses this driver: {shortened(str(error))}"))
     return Lost(f"{worker} {_death(error)}", has_begun)
 
 
@@ -53,17 +53,14 @@ def _death(error: BaseException) -> str:
 
 def _detail(said: str) -> str:
     _, mark, detail = said.partition("Worker exit detail:")
-    return first_line(detail if mark else said)
-
-
-def _plainly(error: BaseException) -> str:
-    return first_line(str(error))
+    # Before that, Ray lists names and identities.
+    return shortened(detail if mark else said.rstrip().rpartition("\n")[2])
 
 
 def _cause(error: BaseException) -> str:
     """The last line of a remote traceback: the error's type and sentence."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return first_line(lines[-1] if lines else "")
+    return shortened(lines[-1] if lines else "")
 
 
 def sentence(error: BaseException) -> str:
@@ -74,4 +71,4 @@ def sentence(error: BaseException) -> str:
         return "it refuses this driver"
     if isinstance(error, exceptions.RayTaskError):
         return _cause(error)
-    return first_line(str(error))
+    return shortened(str(error))

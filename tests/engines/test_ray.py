@@ -266,6 +266,21 @@ def test_nothing_is_left_or_printed_when_ray_was_started_for_a_run(tmp_path):
     assert json_lines(tmp_path / "out.jsonl") == shouted(2000)
 
 
+def test_cluster_without_tokens_is_joined_when_a_ray_that_asks_for_one_was_started_before(
+    cluster, tmp_path
+):
+    run = f"""
+    import os
+    assert "RAY_AUTH_MODE" not in os.environ
+    manager.run()
+    assert "RAY_AUTH_MODE" not in os.environ
+    PipeManager([pipe], RayEngine("{cluster.address}")).run()
+    """
+    done = run_script(tmp_path, run)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert json_lines(tmp_path / "out.jsonl") == shouted(2000)
+
+
 def test_connection_of_the_caller_is_used_and_left_when_there_is_one(cluster, tmp_path):
     run = f"""
     import ray
@@ -554,6 +569,16 @@ def test_run_joins_when_the_environment_has_the_token(guarded_cluster, tmp_path)
     done = run_script(tmp_path, RAY_ADDRESS=guarded_cluster.address, **access)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert json_lines(tmp_path / "out.jsonl") == shouted(2000)
+
+
+def test_token_is_read_when_ray_was_imported_before_it_was_set(guarded_cluster, monkeypatch):
+    import ray
+
+    assert not ray.is_initialized()
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
+    with connected(RayEngine(guarded_cluster.address)) as engine:
+        assert engine.slots() == 1
 
 
 @pytest.mark.parametrize("scheme", ["", "ray://"])
