@@ -25,6 +25,8 @@ _COPY_BYTES = 1 << 21
 # (240 MB), at no more CPU; the pages stay cached.
 _FLUSH_BYTES = 1 << 23
 
+_MOST_REMOVALS = 5
+
 
 def resolve_target(output: str) -> Path:
     """The file that writing to `output` means: absolute, symbolic links followed.
@@ -72,7 +74,11 @@ class Staging:
 
     def remove(self) -> None:
         """Removes the folder and all that is in it; safe to call twice."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        # A worker that was given up may begin a file while the folder is emptied; afterwards it cannot.
+        for _ in range(_MOST_REMOVALS):
+            shutil.rmtree(self.folder, ignore_errors=True)
+            if not self.folder.exists():
+                return
 
 
 def _short(name: str) -> str:

@@ -215,3 +215,21 @@ def test_rename_that_failed_is_not_taken_for_done(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="Input/output error"):
         publish(tmp_path / "staged", tmp_path / "target")
     assert (tmp_path / "target").read_text() == "old"
+
+
+def test_staging_is_gone_when_a_file_is_begun_while_it_is_removed(tmp_path, monkeypatch):
+    staging = Staging(tmp_path / "out.csv", "run")
+    staging.create()
+    staging.part(0, 1).touch()
+    rmdir, late = os.rmdir, []
+
+    def begin_and_rmdir(*given, **options):
+        if not late:
+            late.append(staging.part(1, 1))
+            late[0].touch()
+        rmdir(*given, **options)
+
+    monkeypatch.setattr(os, "rmdir", begin_and_rmdir)
+    staging.remove()
+    assert late
+    assert not staging.folder.exists()
