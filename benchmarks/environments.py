@@ -15,7 +15,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 # Files in contenders/ that contenders import; they run no jobs.
-_SHARED = ("functions", "models")
+_SHARED = ("functions", "models", "running")
 _ENVIRONMENTS = HERE / ".envs"
 _STAMP = "installed.txt"
 
@@ -62,7 +62,10 @@ def install(contender: str) -> Path:
     environment = _environments()[contender]
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(environment.folder)], check=True)
     pip = [str(environment.python), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
-    subprocess.run([*pip, *environment.requirements], check=True, stdout=sys.stderr)
+    # From the root, which a requirement may name.
+    subprocess.run(
+        [*pip, *environment.requirements], check=True, stdout=sys.stderr, cwd=HERE.parent
+    )
     (environment.folder / _STAMP).write_text("\n".join(environment.requirements))
     return environment.python
 

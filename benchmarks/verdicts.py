@@ -1,4 +1,5 @@
-"""What the tables are read for: how much faster one entry is than others, beside what is asked."""
+"""What the tables are read for: how fast an entry is, or how much faster than others, beside what is
+asked."""
 
 from __future__ import annotations
 
@@ -26,8 +27,21 @@ class Target:
     label: str = "zoopipe"
 
 
-def targets(*wanted: Target) -> Callable[[Results], list[str]]:
-    """A verdict: a line for each target whose entries were measured."""
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How long an entry's job may take.
+
+    Attributes:
+        seconds: it has to be less.
+        label: of the entry.
+    """
+
+    seconds: float
+    label: str = "zoopipe"
+
+
+def targets(*wanted: Target | Limit) -> Callable[[Results], list[str]]:
+    """A verdict: a line for each target or limit whose entries were measured."""
     return lambda results: [line for target in wanted for line in _lines(target, results)]
 
 
@@ -42,7 +56,9 @@ def judged(text: str, met: bool) -> str:
     return f"{text}: {'met' if met else 'NOT MET'}"
 
 
-def _lines(target: Target, results: Results) -> list[str]:
+def _lines(target: Target | Limit, results: Results) -> list[str]:
+    if isinstance(target, Limit):
+        return _line_of_limit(target, results)
     others = [label for label in target.others if label in results]
     if target.label not in results or not others:
         return []
@@ -52,3 +68,11 @@ def _lines(target: Target, results: Results) -> list[str]:
     times = time_ratio(results[fastest], results[target.label])
     text = f"{target.label} is {times:.2f} times as fast as {whose} (target {target.times:g})"
     return [judged(text, times >= target.times)]
+
+
+def _line_of_limit(limit: Limit, results: Results) -> list[str]:
+    if limit.label not in results:
+        return []
+    seconds = results[limit.label].job_s
+    text = f"{limit.label} takes {seconds:.2f} s (target: less than {limit.seconds:g} s)"
+    return [judged(text, seconds < limit.seconds)]

@@ -2,6 +2,7 @@
 
 from benchmarks.case import Case
 from benchmarks.cases import (
+    clusters,
     copy,
     heavy_hook,
     json_lines,
@@ -22,6 +23,7 @@ _MODULES = (
     heavy_hook,
     json_lines,
     workers,
+    clusters,
     scale,
     memory,
     start_up,

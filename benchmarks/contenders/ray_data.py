@@ -38,6 +38,11 @@ def prepare(source: Path) -> None:
         log_to_driver=False,
         runtime_env={"env_vars": {"PYTHONPATH": folder}},
     )
+    configure()
+
+
+def configure() -> None:
+    """Sets what every job wants of Ray Data."""
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     # The rows in the input's order, as the others write them.

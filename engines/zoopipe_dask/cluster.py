@@ -54,7 +54,8 @@ class Place:
     """A worker.
 
     Attributes:
-        slots: how many attempts it may run at once: its threads, or as many as its resources allow.
+        slots: how many attempts it may run at once: its threads, or as many as its resources allow;
+            0 while it takes none.
         has_nanny: whether a process beside it starts it again when it dies.
     """
 
@@ -202,13 +203,13 @@ class Cluster:
         await self._own
 
     async def _first_place(self, end: float) -> None:
-        while not await self.places():
+        while not any(place.slots for place in (await self.places()).values()):
             if time.monotonic() > end:
                 raise EngineError(self.shortage())
             await asyncio.sleep(_POLL_S)
 
     async def places(self) -> dict[str, Place]:
-        """The workers that attempts can be sent to, by address.
+        """The workers, by address.
 
         Raises:
             OSError: the scheduler does not answer.
@@ -217,9 +218,10 @@ class Cluster:
         answer = await asyncio.wait_for(self.client.scheduler.identity(n_workers=-1), _ANSWER_S)
         self._known = answer["workers"]
         for address, info in self._known.items():
-            slots = _slots(info, self._target.resources)
-            if slots and info["status"] == "running":
-                found[address] = Place(address, info["host"], slots, bool(info["nanny"]))
+            # One that is paused for its memory goes on with what it runs, and takes nothing new.
+            takes = info["status"] == "running"
+            slots = _slots(info, self._target.resources) if takes else 0
+            found[address] = Place(address, info["host"], slots, bool(info["nanny"]))
         return found
 
     def shortage(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
+import asyncio
 import importlib.util
 import math
 from collections.abc import Callable, Sequence
@@ -14,8 +14,11 @@ from zoopipe.checks import check_whole
 from zoopipe.errors import DeclarationError, EngineError, MissingExtraError
 from zoopipe.runtime.engine import Attempt, BaseEngine, End
 from zoopipe.runtime.task import Task
-from zoopipe_dask.cluster import Cluster, Target
+from zoopipe_dask.cluster import Cluster, Place, Target
 from zoopipe_dask.crew import Crew
+
+# How much longer than its workers a scheduler may take to answer.
+_ANSWER_S = 10.0
 
 _Answer = TypeVar("_Answer")
 
@@ -88,8 +91,6 @@ class DaskEngine(BaseEngine):
             cluster.close()
             raise EngineError(f"the Dask scheduler at {cluster.where} does not answer") from error
         self._crew = crew
-        # A script may end without waiting: then this comes before what Dask does to workers at its end.
-        atexit.register(self.shutdown, 0.0)
 
     def slots(self) -> int:
         """See `BaseEngine`. Raises `EngineError` where the scheduler is gone: so is the run."""
@@ -107,7 +108,6 @@ class DaskEngine(BaseEngine):
 
     def disconnect(self) -> None:
         if self._crew is not None:
-            atexit.unregister(self.shutdown)
             self._crew.leave()
             self._crew = None
 
@@ -115,9 +115,10 @@ class DaskEngine(BaseEngine):
         cluster = Cluster(self._target)
         cluster.join(self.start_timeout_s, is_checked=False)
         try:
-            return cluster.call(_survey(cluster, question), self.start_timeout_s)
-        except TimeoutError as error:
-            raise EngineError(f"workers of {cluster.where} do not answer") from error
+            limit_s = self.start_timeout_s
+            return cluster.call(_survey(cluster, question, limit_s), limit_s + _ANSWER_S)
+        except (OSError, CancelledError) as error:
+            raise EngineError(f"the Dask scheduler at {cluster.where} does not answer") from error
         finally:
             cluster.close()
 
@@ -150,15 +151,21 @@ def _positive(name: str, value: Any) -> float:
     return float(value)
 
 
-async def _survey(cluster: Cluster, question: Callable[[], Any]) -> list[tuple[str, Any]]:
+async def _survey(
+    cluster: Cluster, question: Callable[[], _Answer], limit_s: float
+) -> list[tuple[str, _Answer | str]]:
     places = {place.host: place for place in (await cluster.places()).values()}
-    addresses = [place.address for place in places.values()]
-    answers = await cluster.client.run(question, workers=addresses, on_error="return")
-    return [
-        (
-            host,
-            f"{type(answer).__name__}: {answer}" if isinstance(answer, Exception) else answer,
-        )
-        for host, place in places.items()
-        for answer in [answers[place.address]]
-    ]
+    answers = [_asked(cluster, question, place, limit_s) for place in places.values()]
+    return list(zip(places, await asyncio.gather(*answers), strict=True))
+
+
+async def _asked(
+    cluster: Cluster, question: Callable[[], _Answer], place: Place, limit_s: float
+) -> _Answer | str:
+    asking = cluster.client.run(question, workers=[place.address], on_error="return")
+    try:
+        answers: dict[str, _Answer | Exception] = await asyncio.wait_for(asking, limit_s)
+    except TimeoutError:
+        return f"worker {place.address} does not answer within {limit_s:g} s"
+    answer = answers[place.address]
+    return f"{type(answer).__name__}: {answer}" if isinstance(answer, Exception) else answer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import math
 import queue
@@ -118,8 +117,6 @@ class RayEngine(BaseEngine):
         actors = Actors(self._join, leave, self._hire, self._count_slots)
         actors.start(self.start_timeout_s)
         self._actors = actors
-        # Where a script ends without waiting, the run has to stop before Ray, imported by now, does.
-        atexit.register(self.shutdown, 0.0)
 
     def slots(self) -> int:
         actors = self._connected()
@@ -165,7 +162,6 @@ class RayEngine(BaseEngine):
         if self._actors is not None:
             actors, self._actors = self._actors, None
             actors.close(_LEAVE_S)
-            atexit.unregister(self.shutdown)
 
     def survey(self, question: Callable[[], Answer]) -> Sequence[tuple[str, Answer | str]]:
         from zoopipe_ray.survey import ask_nodes

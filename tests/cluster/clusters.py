@@ -75,19 +75,22 @@ class Cluster(ABC):
         return self._probe.ask(question)
 
     def restore(self) -> None:
-        """Heals the network, and makes every host a worker again, by force where it has to."""
-        for host in self.workers:
+        """Makes every host a worker again. One that was cut off is started anew, for the cluster may
+        be about to give it up."""
+        alive = self.ask("nodes")
+        worn = [
+            host
+            for host in self.workers
+            if host.was_cut or not host.is_up or host.address not in alive
+        ]
+        for host in worn:
+            host.kill_all()
             host.heal()
-        alive = set(self.ask("nodes"))
-        for host in self.workers:
-            if host.address not in alive:
-                self.restart_worker(host)
+        self.wait_for([host for host in self.workers if host not in worn])
+        for host in worn:
+            host.was_cut = False
+            self.start_worker(host)
         self.wait_for(self.workers)
-
-    def restart_worker(self, host: Host) -> None:
-        """Ends what runs on a host, and starts it as a worker again."""
-        host.kill_all()
-        self.start_worker(host)
 
     def logs(self) -> str:
         """The ends of all logs, for messages."""

@@ -96,6 +96,8 @@ class Host:
         switch: the namespace of the bridge, and `port` the name of this host's end there.
         address: its address.
         folder: where its processes put logs and scratch files.
+        started: the processes that were started here, until all are killed.
+        was_cut: whether it has been cut off.
     """
 
     namespace: _Namespace
@@ -104,6 +106,7 @@ class Host:
     address: str
     folder: Path
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    was_cut: bool = False
 
     def start(
         self, command: Sequence[str], log: str, env: Mapping[str, str] | None = None
@@ -138,11 +141,17 @@ class Host:
 
     def cut(self) -> None:
         """Takes the host off the network; packets are lost, nobody is told."""
+        self.was_cut = True
         self.switch.run("link", "set", self.port, "down")
 
     def heal(self) -> None:
         """Puts the host back; safe to call when it was never cut off."""
         self.switch.run("link", "set", self.port, "up")
+
+    @property
+    def is_up(self) -> bool:
+        """Whether what was started here still runs."""
+        return bool(self.started) and all(process.poll() is None for process in self.started)
 
     def pids(self) -> list[int]:
         """The processes that run on this host."""

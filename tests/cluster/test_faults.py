@@ -121,6 +121,31 @@ def test_published_bytes_stay_when_a_cut_off_worker_ends_after_the_run(
     check_published(job, one_process, lost=1)
 
 
+def test_no_try_is_spent_when_a_host_was_cut_off_before_the_job_began(
+    start_job: StartJob, one_process: OneProcess, cluster: Cluster
+) -> None:
+    there, cut_off = cluster.workers
+    cut_off.cut()
+    # The cluster has not noticed: what is sent there never begins.
+    job = start_job(held=[], max_attempts=1)
+    check_published(job, one_process, lost=0)
+    assert job.hosts_used() == {there.address}
+
+
+def test_job_goes_on_when_every_host_was_killed_and_one_is_back(
+    start_job: StartJob, one_process: OneProcess, cluster: Cluster
+) -> None:
+    job = start_job(held=[(0, 1), _FIRST])
+    first = job.held_at(_SHARD)
+    other = job.held_at(0)
+    first.host.kill_all()
+    other.host.kill_all()
+    job.wait_until(lambda: job.report["lost"] == 2, "both losses are noticed")
+    cluster.start_worker(other.host)
+    check_published(job, one_process, lost=2)
+    assert job.begun(0, 2)[0].host is job.begun(_SHARD, 2)[0].host is other.host
+
+
 def test_worker_gets_shards_when_it_joins_late(
     start_job: StartJob, one_process: OneProcess, cluster: Cluster
 ) -> None:

@@ -40,7 +40,7 @@ from zoopipe import (
     PipeStatus,
     RunStopped,
 )
-from zoopipe.runtime.engine import Attempt, End, Lost, Raised
+from zoopipe.runtime.engine import Attempt, Done, End, Lost, Raised
 from zoopipe.runtime.piperun import PipeRun
 from zoopipe.runtime.plan import plan_pipes
 
@@ -357,6 +357,8 @@ def test_survey_asks_each_host_once(cluster):
     assert DaskEngine(cluster.address).survey(partial(divmod, 1, 0)) == [
         ("127.0.0.1", "ZeroDivisionError: integer division or modulo by zero")
     ]
+    slow = DaskEngine(cluster.address, start_timeout_s=1).survey(partial(time.sleep, 3))
+    assert [answer.endswith("does not answer within 1 s") for _, answer in slow] == [True]
 
 
 # Workers that come, die and stop.
@@ -395,14 +397,38 @@ def test_attempt_is_lost_when_dask_retires_its_worker(cluster, tmp_path):
     assert started.wait(20) == 0
 
 
+def test_attempt_goes_on_when_dask_pauses_its_worker(tmp_path):
+    from distributed import Client
+
+    def pause(dask_worker: Any) -> None:
+        dask_worker.status = type(dask_worker.status).paused
+
+    mark, go = tmp_path / "mark", tmp_path / "go"
+    pipe = blocked_pipe(tmp_path, partial(mark_and_wait, mark, go))
+    # Without a limit nobody looks at its memory, and it stays as it is told.
+    with dask_cluster(tmp_path / "dask", 1, ["--no-nanny", "--memory-limit", "0"]) as cluster:
+        engine = DaskEngine(cluster.address)
+        with attempts(engine, pipe) as [attempt]:
+            wait_until(mark.exists)
+            with Client(cluster.address, set_as_default=False) as client:
+                client.run(pause)
+            # A worker that joins makes the driver look at all of them.
+            cluster.start_worker("--no-nanny")
+            wait_until(lambda: engine.slots() == 2)
+            assert engine.launch(attempt.task).place != attempt.place
+            go.touch()
+            assert all(isinstance(end_, Done) for end_ in ends(engine, 2).values())
+
+
 def test_attempt_ends_as_stopped_when_it_is_asked_to(cluster, tmp_path):
     mark, go = tmp_path / "mark", tmp_path / "go"
     pipe = blocked_pipe(tmp_path, partial(mark_and_wait, mark, go), count=60_000)
     engine = DaskEngine(cluster.address)
     with attempts(engine, pipe) as [attempt]:
         wait_until(mark.exists)
+        asked = cluster.log().count("function 'stop'")
         attempt.ask_to_stop()
-        time.sleep(0.5)  # The request is on its way while the hook holds the worker up.
+        wait_until(lambda: cluster.log().count("function 'stop'") > asked)
         go.touch()
         (end_,) = ends(engine).values()
     assert isinstance(end_, Raised)

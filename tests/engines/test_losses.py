@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from zoopipe import (
     RunFailed,
     WorkerLostError,
 )
+from zoopipe.runtime import supervise
 from zoopipe.runtime.task import current_task
 
 SOON = RetryPolicy(max_attempts=2, backoff_s=0)
@@ -231,3 +233,27 @@ def test_stall_is_said_once_with_its_shard(tmp_path, caplog):
     assert caplog.text.count("shard 1 of 1 stalls: no progress for 0 s, on this machine") == 1
     assert manager.get_pipe_report(0).workers == ()
     assert json.loads((tmp_path / "out.jsonl").read_text().splitlines()[0])["id"] == 1
+
+
+def test_shutdown_gives_workers_the_time_that_it_was_given(tmp_path, monkeypatch):
+    # More than the few seconds that a worker of a failed pipe has.
+    monkeypatch.setattr(supervise, "_GRACE_S", 0.1)
+    gate, begun, passed = (tmp_path / name for name in ("gate", "begun", "passed"))
+
+    def hold():
+        begun.touch()
+        wait_until(gate.exists)
+        passed.touch()
+
+    source = write_items(tmp_path / "in.csv", 10)
+    pipe = items_pipe(source, tmp_path / "out.jsonl", pre_validation_hooks=[Fault(1, hold)])
+    manager = PipeManager([pipe])
+    manager.start()
+    wait_until(begun.exists)
+    stopping = threading.Thread(target=manager.shutdown, args=(60,))
+    stopping.start()
+    assert not manager.wait(1)
+    gate.touch()
+    stopping.join(20)
+    assert passed.exists()
+    assert manager.report.status is PipeStatus.ABORTED

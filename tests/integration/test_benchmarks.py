@@ -23,7 +23,7 @@ from benchmarks.cases import CASES
 from benchmarks.environments import HERE, contenders, python_of
 from benchmarks.orders import write_orders
 from benchmarks.people import write_people, write_people_as_json
-from benchmarks.verdicts import Target, targets
+from benchmarks.verdicts import Limit, Target, targets
 
 ROWS = 300
 CONTESTANTS = sorted(
@@ -43,6 +43,8 @@ DIFFERS = {
     ("rich_model", "PyPI zoopipe 2026.2.2"): ("1% bad", "other values"),
     ("validated_copy", "Polars, no validation"): ("0% bad", "other values"),
     ("heavy_hook", "the function alone"): ("one core", "no output"),
+    ("clusters", "Ray, two tasks"): ("two rows", "no output"),
+    ("clusters", "Dask, two tasks"): ("two rows", "no output"),
 }
 
 
@@ -172,6 +174,19 @@ def test_verdict_is_of_what_was_measured_when_entries_are_missing() -> None:
     assert verdict({"b": seconds(2.0)}) == []
 
 
+@pytest.mark.parametrize(
+    ("most_s", "said"),
+    [
+        (2, "mine takes 1.50 s (target: less than 2 s): met"),
+        (1.5, "mine takes 1.50 s (target: less than 1.5 s): NOT MET"),
+    ],
+)
+def test_verdict_is_of_the_seconds_when_there_is_a_limit(most_s: float, said: str) -> None:
+    verdict = targets(Limit(most_s, label="mine"))
+    assert verdict({"mine": seconds(1.0, 2.0)}) == [said]
+    assert verdict({"b": seconds(1.0)}) == []
+
+
 def seconds(*rounds: float) -> Result:
     """A result whose rounds took so long."""
     return Result(
@@ -217,14 +232,17 @@ def test_chart_ends_with_an_error_when_there_are_no_results(tmp_path: Path) -> N
 
 
 def test_contender_has_one_cpu_unless_its_entry_says_more() -> None:
-    on_more = {
-        entry.contender
+    cpus = {
+        entry.contender: entry.cpus
         for case in CASES.values()
         for contest in case.contests(ROWS)
         for entry in contest.entries
         if entry.cpus != 1
     }
-    assert on_more == {"dask_bag", "process_pool", "ray_data", "zoopipe_workers"}
+    on_clusters = {"dask_bag_joined", "dask_frame_joined", "ray_data_joined"}
+    on_clusters |= {"zoopipe_on_dask", "zoopipe_on_ray"}
+    on_all = {"dask_bag", "process_pool", "ray_data", "zoopipe_workers"}
+    assert cpus == {**dict.fromkeys(on_clusters, 2), **dict.fromkeys(on_all, 0)}
 
 
 @pytest.mark.parametrize(

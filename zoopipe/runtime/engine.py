@@ -87,8 +87,9 @@ class BaseEngine(ABC):
     """Runs attempts. One engine runs one set of pipes at a time, and may be started again after.
 
     What a sibling implements is `slots`, `launch` and `ended`, and, where it has workers to start
-    or to leave, `connect`, `release_idle` and `disconnect`; they are called from one thread of the
-    driver, and but for `connect` and `ended` do not wait. `survey` serves `zoopipe doctor`.
+    or to leave, `connect`, `release_idle` and `disconnect`; they are called one after the other, all
+    but `connect` from one thread of the driver, and only `connect` and `ended` wait. `survey` serves
+    `zoopipe doctor`.
 
     Attributes:
         libraries: packages of its own of which all nodes need the same version.
@@ -110,7 +111,11 @@ class BaseEngine(ABC):
 
     @abstractmethod
     def slots(self) -> int:
-        """How many attempts may run at once; asked again and again, since workers come and go."""
+        """How many attempts may run at once; asked again and again, since workers come and go.
+
+        Raises:
+            EngineError: the cluster is gone, and the run with it.
+        """
 
     @abstractmethod
     def launch(self, task: Task) -> Attempt:

@@ -86,6 +86,8 @@ class Packer:
     def __init__(self, by_value: bool = True) -> None:
         self._by_value = by_value
         self._pipes: dict[int, bytes] = {}
+        self._modules: list[ModuleType] = []
+        self._modules_of = 0
 
     def pack(self, task: Task) -> Parcel:
         """The parcel of an attempt.
@@ -102,7 +104,7 @@ class Packer:
         try:
             if self._by_value:
                 try:
-                    return _by_value(task.pipe)
+                    return self._dumped_by_value(task.pipe)
                 except Exception:
                     # What a module beside the script holds may not pickle; perhaps workers have it too.
                     return bytes(cloudpickle.dumps(task.pipe))
@@ -113,10 +115,12 @@ class Packer:
                 f"or adapters does not pickle: {error}"
             ) from error
 
-
-def _by_value(pipe: Pipe) -> bytes:
-    with _registered(local_modules()):
-        return bytes(cloudpickle.dumps(pipe))
+    def _dumped_by_value(self, pipe: Pipe) -> bytes:
+        # Thousands of modules take tens of milliseconds to look at.
+        if len(sys.modules) != self._modules_of:
+            self._modules, self._modules_of = local_modules(), len(sys.modules)
+        with _registered(self._modules):
+            return bytes(cloudpickle.dumps(pipe))
 
 
 @contextmanager

@@ -137,7 +137,8 @@ class PipeRun:
         with self._lock:
             self._report()
             progress = self._running.pop(task, None)
-            if progress is not None and (self.is_finished or self.has_too_many):
+            is_cut_off = self.is_finished or self.has_too_many
+            if progress is not None and task.window is None and is_cut_off:
                 self._cut_off.append(progress)
 
     def done(self, task: Task, result: ShardResult) -> None:

@@ -58,8 +58,8 @@ class Supervision:
 
 
 # How many records the first probe of a search tries; each that passes is followed by one of twice as
-# many. A death costs a worker's start, a probe that passes little: so small is good.
-_FIRST_WINDOW = 1024
+# many. A death costs a worker's start, seconds on a cluster, a probe that passes little: so small is good.
+_FIRST_WINDOW = 64
 
 
 class Search:

@@ -99,9 +99,15 @@ class Supervisor:
         # Workers inherit the mask: Ctrl-C is the driver's to handle, and reaches them as a stop.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            self._engine.connect()
-            self._short_since = time.monotonic()
-            self._loop()
+            if self._connect():
+                # Again, to come before what an engine's libraries, imported by now, do at the end.
+                atexit.unregister(self.stop)
+                atexit.register(self.stop, 0.0)
+                self._short_since = time.monotonic()
+                self._loop()
+            else:
+                for run in self._runs:
+                    run.finish(PipeStatus.ABORTED)
         except ZooPipeError as error:
             self._end_all(str(error))
         except Exception as error:
@@ -112,6 +118,21 @@ class Supervisor:
                 run.planned.remove_staging()
             self._finished.set()
             atexit.unregister(self.stop)
+
+    def _connect(self) -> bool:
+        """Joins the workers; says whether that came about before the run was stopped."""
+        connecting = in_thread(self._engine.connect, "zoopipe-connect")
+        while not wait([connecting], _TICK_S).done:
+            if self._stop_at is not None and time.monotonic() >= self._stop_at:
+                connecting.add_done_callback(self._leave_late)
+                return False
+        connecting.result()
+        return True
+
+    def _leave_late(self, connecting: Future[None]) -> None:
+        """Leaves workers that were joined when nobody wanted them any more."""
+        if connecting.exception() is None:
+            self._engine.disconnect()
 
     def _loop(self) -> None:
         try:
@@ -237,10 +258,11 @@ class Supervisor:
         self._ask_to_stop(run)
 
     def _ask_to_stop(self, run: PipeRun) -> None:
+        kill_at = time.monotonic() + _GRACE_S if self._stop_at is None else self._stop_at
         for attempt in self._attempts.values():
             if attempt.task.pipe_index == run.index:
                 attempt.ask_to_stop()
-                self._kill_at.setdefault(id(attempt), time.monotonic() + _GRACE_S)
+                self._kill_at.setdefault(id(attempt), kill_at)
 
     def _end_all(self, error: str) -> None:
         for run in self._runs:

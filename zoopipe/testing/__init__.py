@@ -1,4 +1,4 @@
-"""What third parties test their engines with: a conformance suite, scripted faults, small inputs.
+"""What third parties test engines and adapters with: conformance suites, scripted faults, inputs.
 
 ```python
 import pytest
@@ -16,11 +16,12 @@ class TestMyEngine(EngineConformance):
 
 | file | what it holds |
 |---|---|
-| engines/ | the suite: what every engine has to do; it needs pytest |
+| engines/ | the suite of engines; it needs pytest |
+| adapters.py | the suites of inputs and outputs; they need pytest |
 | faults.py | hooks that kill, raise, hold or log at a given shard, attempt and record |
 | items.py | small inputs, what Python's own modules make of them, pipes over them |
 
-Only the suite imports pytest, so that workers can run the faults without it.
+Only the suites import pytest, so that workers can run the faults without it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from zoopipe.errors import MissingExtraError
+
 if TYPE_CHECKING:
+    from zoopipe.testing.adapters import InputConformance, OutputConformance
     from zoopipe.testing.engines import EngineConformance
     from zoopipe.testing.faults import (
         Allocate,
@@ -47,6 +51,7 @@ if TYPE_CHECKING:
     from zoopipe.testing.items import Item, expected, items_pipe, staged, write_items
 
 _HOMES = {
+    "zoopipe.testing.adapters": ("InputConformance", "OutputConformance"),
     "zoopipe.testing.engines": ("EngineConformance",),
     "zoopipe.testing.faults": (
         "Allocate",
@@ -71,10 +76,12 @@ __all__ = [
     "Exit",
     "Faults",
     "Gate",
+    "InputConformance",
     "Item",
     "Journal",
     "Kill",
     "Log",
+    "OutputConformance",
     "Poison",
     "Raise",
     "Slow",
@@ -85,15 +92,22 @@ __all__ = [
     "write_items",
 ]
 
-if "pytest" in sys.modules:
+if sys.modules.get("pytest"):
     # Else an assertion of the suite that fails says no more than that it did.
-    sys.modules["pytest"].register_assert_rewrite("zoopipe.testing.engines")
+    sys.modules["pytest"].register_assert_rewrite(
+        "zoopipe.testing.engines", "zoopipe.testing.adapters"
+    )
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
         raise AttributeError(f"module 'zoopipe.testing' has no attribute {name!r}")
-    return getattr(import_module(_HOME_OF[name]), name)
+    try:
+        return getattr(import_module(_HOME_OF[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name != "pytest":
+            raise
+        raise MissingExtraError(f"{name} needs pytest: pip install pytest") from error
 
 
 def __dir__() -> list[str]:

@@ -64,11 +64,11 @@ def test_search_finds_the_first_record_that_ends_its_worker(data):
     low = data.draw(st.integers(0, min(killers)))
     found, _, died = searched(killers, records, low)
     assert found == min(killers)
-    assert died <= 2 + math.log2(max(1024, records))
+    assert died <= 2 + math.log2(max(64, records))
 
 
 @given(st.integers(0, 2_000_000))
 def test_search_ends_when_no_record_ends_its_worker(records):
     found, passed, died = searched(set(), records, 0)
     assert (found, died) == (None, 0)
-    assert passed <= 12
+    assert passed <= 16

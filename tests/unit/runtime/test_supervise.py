@@ -138,6 +138,25 @@ def test_run_ends_when_the_engine_cannot_connect(tmp_path, error):
     assert staged(tmp_path) == []
 
 
+def test_shutdown_does_not_wait_for_a_cluster_that_does_not_answer(tmp_path):
+    answers = threading.Event()
+
+    class Slow(ScriptedEngine):
+        def connect(self):
+            assert answers.wait(20)
+
+    engine = Slow()
+    manager = manager_of(tmp_path, engine)
+    manager.start()
+    manager.shutdown(0.1)
+    assert manager.report.status is PipeStatus.ABORTED
+    assert staged(tmp_path) == []
+    # What was joined too late is left.
+    assert engine.left == 0
+    answers.set()
+    wait_until(lambda: engine.left == 1)
+
+
 def test_engine_runs_again_after_a_failed_run(tmp_path):
     engine = ScriptedEngine({(0, 1): Lost("fell over")})
     manager = manager_of(tmp_path, engine, retries=RetryPolicy(max_attempts=1))

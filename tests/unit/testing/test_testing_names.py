@@ -32,7 +32,7 @@ def test_unknown_name_raises_attribute_error():
 
 
 def test_faults_and_items_load_no_pytest():
-    names = [name for name in zoopipe.testing.__all__ if name != "EngineConformance"]
+    names = [name for name in zoopipe.testing.__all__ if "Conformance" not in name]
     script = (
         f"from zoopipe.testing import {', '.join(names)}\n"
         "import json, sys; print(json.dumps(list(sys.modules)))"
@@ -41,3 +41,15 @@ def test_faults_and_items_load_no_pytest():
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
     )
     assert not {"pytest", "_pytest", "ray", "dask"} & set(json.loads(done.stdout))
+
+
+def test_suite_says_what_to_install_where_there_is_no_pytest():
+    script = (
+        "import sys; sys.modules['pytest'] = None\n"
+        "try:\n    from zoopipe.testing import EngineConformance\n"
+        "except ImportError as error:\n    print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "EngineConformance needs pytest: pip install pytest\n"

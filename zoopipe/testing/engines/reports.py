@@ -18,7 +18,7 @@ from zoopipe.testing.faults import Faults, Gate, wait_until
 from zoopipe.testing.items import as_is, items_pipe, write_items
 
 # How soon the driver has to know what a worker has done: twice a second, and some patience.
-_SOON_S = 10.0
+_SOON_S = 5.0
 
 
 class ReportTests(EngineBinding):
@@ -50,6 +50,8 @@ class ReportTests(EngineBinding):
             (worker,) = live.workers
             assert (worker.shard, worker.attempt, worker.pid) == (0, 1, pid)
             assert (worker.total_processed, worker.error_count) == (20, 1)
+            if self.has_cluster:
+                assert worker.host
             assert 2**20 < worker.ram_bytes <= live.ram_bytes < psutil.virtual_memory().total
             assert (pid != os.getpid()) is self.isolates_processes
             gate.open()

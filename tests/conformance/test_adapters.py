@@ -1,0 +1,76 @@
+"""CSV and JSON pass the adapter conformance suites; Python's own modules write and read for them."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from pathlib import Path
+
+from zoopipe import CSVInputAdapter, CSVOutputAdapter, JSONInputAdapter, JSONOutputAdapter
+from zoopipe.testing import InputConformance, OutputConformance
+
+
+class TestCSVInput(InputConformance):
+    def write(self, path: Path, rows: list[dict[str, str]]) -> None:
+        with open(path, "w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, ["id", "name"])
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def adapter(self, path: Path) -> CSVInputAdapter:
+        return CSVInputAdapter(path)
+
+
+class TestCompressedCSVInput(TestCSVInput):
+    can_be_cut = False
+
+    def write(self, path: Path, rows: list[dict[str, str]]) -> None:
+        super().write(path, rows)
+        path.write_bytes(gzip.compress(path.read_bytes()))
+
+    def adapter(self, path: Path) -> CSVInputAdapter:
+        return CSVInputAdapter(path, compression="gzip")
+
+
+class TestJSONLinesInput(InputConformance):
+    def write(self, path: Path, rows: list[dict[str, str]]) -> None:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def adapter(self, path: Path) -> JSONInputAdapter:
+        return JSONInputAdapter(path)
+
+
+class TestJSONArrayInput(InputConformance):
+    can_be_cut = False
+
+    def write(self, path: Path, rows: list[dict[str, str]]) -> None:
+        path.write_text(json.dumps(rows))
+
+    def adapter(self, path: Path) -> JSONInputAdapter:
+        return JSONInputAdapter(path)
+
+
+class TestCSVOutput(OutputConformance):
+    def adapter(self, path: Path) -> CSVOutputAdapter:
+        return CSVOutputAdapter(path)
+
+    def read(self, path: Path) -> list[dict[str, str]]:
+        with open(path, encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+
+class TestJSONLinesOutput(OutputConformance):
+    def adapter(self, path: Path) -> JSONOutputAdapter:
+        return JSONOutputAdapter(path, format="jsonl")
+
+    def read(self, path: Path) -> list[dict[str, str]]:
+        return [json.loads(line) for line in path.read_bytes().split(b"\n") if line]
+
+
+class TestJSONArrayOutput(OutputConformance):
+    def adapter(self, path: Path) -> JSONOutputAdapter:
+        return JSONOutputAdapter(path, format="array")
+
+    def read(self, path: Path) -> list[dict[str, str]]:
+        return list(json.loads(path.read_bytes()))
