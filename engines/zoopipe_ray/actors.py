@@ -73,10 +73,6 @@ class _Actor:
     attempt: RayAttempt | None = None
 
     @property
-    def is_idle(self) -> bool:
-        return self.pid > 0 and self.attempt is None
-
-    @property
     def name(self) -> str:
         return f"its worker (process {self.pid} on {self.host})" if self.pid else "a new worker"
 
@@ -193,8 +189,12 @@ class Actors:
                     self._try(job)
 
     def count(self) -> None:
-        """Asks how many actors the cluster has room for."""
-        self.slots = self._count_slots()
+        """Asks how many actors the cluster has room for; where its head does not answer, as many as
+        before."""
+        try:
+            self.slots = self._count_slots()
+        except Exception:
+            logger.debug("Ray's nodes could not be counted", exc_info=True)
 
     def launch(self, attempt: RayAttempt) -> None:
         """Takes an attempt; it runs as soon as there is an actor for it."""
@@ -221,8 +221,11 @@ class Actors:
     def release_idle(self) -> None:
         """Lets go of actors that have nothing to do, so that others get their CPUs."""
         pending = [actor for actor in self._actors if not actor.pid]
-        for actor in [*filter(_is_idle, self._actors), *pending[len(self._waiting) :]]:
+        for actor in [*self._idle(), *pending[len(self._waiting) :]]:
             self._let_go(actor)
+
+    def _idle(self) -> list[_Actor]:
+        return [actor for actor in self._actors if actor.pid and actor.attempt is None]
 
     def _actor_of(self, attempt: RayAttempt) -> _Actor | None:
         return next((actor for actor in self._actors if actor.attempt is attempt), None)
@@ -233,7 +236,7 @@ class Actors:
         An attempt is not tied to the actor that was hired for it: the cluster may never have room for
         that one, while others have become idle.
         """
-        for actor in [*filter(_is_idle, self._actors)]:
+        for actor in self._idle():
             if self._waiting:
                 self._begin(actor, self._waiting.popleft())
         pending = sum(not actor.pid for actor in self._actors)
@@ -321,7 +324,3 @@ class Actors:
 
         self._calls += 1
         ref.future().add_done_callback(lambda done: self.do(partial(answered, done)))
-
-
-def _is_idle(actor: _Actor) -> bool:
-    return actor.is_idle

@@ -138,6 +138,9 @@ class RayEngine(BaseEngine):
             said = ends.get(timeout=timeout_s)
             while True:
                 if not isinstance(said, tuple):
+                    if over:
+                        ends.put(said)
+                        break
                     raise said
                 over.append(said)
                 said = ends.get_nowait()
