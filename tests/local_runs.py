@@ -93,13 +93,17 @@ def workers() -> list[psutil.Process]:
     return [child for child in found if not _is_service(child)]
 
 
+_SERVICES = ("resource_tracker", "forkserver", "ray", "dask", "distributed")
+
+
 def _is_service(process: psutil.Process) -> bool:
-    """The servers that multiprocessing keeps for its own use are no workers."""
+    """The servers that multiprocessing keeps for its own use, and clusters that other tests have
+    started, are no workers."""
     try:
         command = " ".join(process.cmdline())
     except psutil.Error:
         return True
-    return "resource_tracker" in command or "forkserver" in command
+    return any(name in command for name in _SERVICES)
 
 
 def python(script: str, folder: Path, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""The clusters: each is started once, shared by the tests, and made whole again after each."""
+"""The clusters: each is started once for a module's tests, and made whole again after each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _demand(reason: str | None) -> None:
         pytest.skip(reason)
 
 
-@pytest.fixture(scope="session", params=sorted(KINDS))
+@pytest.fixture(scope="module", params=sorted(KINDS))
 def shared_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     kind = KINDS[request.param]
     missing = importlib.util.find_spec(kind.package) is None

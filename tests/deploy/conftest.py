@@ -124,18 +124,18 @@ def deploy() -> Path:
     return DEPLOY
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ray_cluster() -> Iterator[Cluster]:
-    """A Ray cluster for all tests."""
+    """A Ray cluster for a module's tests; a cluster that is left idle takes CPU from other tests."""
     pytest.importorskip("aiohttp", reason="job submission needs ray[default]")
     pytest.importorskip("ray", reason="pip install 'zoopipe[ray]'")
     with running("ray") as cluster:
         yield cluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def dask_cluster() -> Iterator[Cluster]:
-    """A Dask cluster for all tests."""
+    """A Dask cluster for a module's tests."""
     pytest.importorskip("distributed", reason="pip install 'zoopipe[dask]'")
     with running("dask") as cluster:
         yield cluster
