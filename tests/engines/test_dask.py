@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 from dask_clusters import DaskCluster, dask_cluster, end
+from launching import attempts, connected, ends
 from local_runs import (
     Fault,
     items,
@@ -40,9 +41,7 @@ from zoopipe import (
     PipeStatus,
     RunStopped,
 )
-from zoopipe.runtime.engine import Attempt, Done, End, Lost, Raised
-from zoopipe.runtime.piperun import PipeRun
-from zoopipe.runtime.plan import plan_pipes
+from zoopipe.runtime.engine import Attempt, Done, Lost, Raised
 
 # Two workers with nannies serve most tests; what breaks a cluster has one of its own.
 
@@ -51,6 +50,13 @@ from zoopipe.runtime.plan import plan_pipes
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
     with dask_cluster(tmp_path_factory.mktemp("dask")) as found:
         yield found
+
+
+def launched(
+    engine: DaskEngine, pipe: Pipe, shards: int = 1
+) -> AbstractContextManager[list[Attempt]]:
+    """Attempts at a pipe's shards, each on a worker that is there: the engine places them at once."""
+    return attempts(engine, pipe, shards, least_slots=shards)
 
 
 @pytest.fixture(autouse=True)
@@ -64,38 +70,6 @@ def quiet(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
-
-
-@contextmanager
-def connected(engine: DaskEngine) -> Iterator[DaskEngine]:
-    engine.connect()
-    try:
-        yield engine
-    finally:
-        engine.disconnect()
-
-
-@contextmanager
-def attempts(engine: DaskEngine, pipe: Pipe, shards: int = 1) -> Iterator[list[Attempt]]:
-    """Attempts at a pipe's shards, launched, without a supervisor."""
-    (planned,) = plan_pipes([pipe], shards, True)
-    run = PipeRun(planned)
-    try:
-        with connected(engine):
-            wait_until(lambda: engine.slots() >= shards)
-            yield [engine.launch(run.next_task()) for _ in range(shards)]
-    finally:
-        planned.remove_staging()
-
-
-def ends(engine: DaskEngine, count: int = 1, limit_s: float = 20) -> dict[Attempt, End]:
-    """How the next `count` attempts end."""
-    found: dict[Attempt, End] = {}
-    until = time.monotonic() + limit_s
-    while len(found) < count:
-        assert time.monotonic() < until, f"{len(found)} of {count} attempts ended"
-        found.update(engine.ended(0.1))
-    return found
 
 
 def mark_and_wait(mark: Path, go: Path) -> None:
@@ -367,7 +341,7 @@ def test_survey_asks_each_host_once(cluster):
 def test_attempt_is_lost_with_host_and_process_when_its_worker_is_killed(cluster, tmp_path):
     pipe = blocked_pipe(tmp_path, kill_self)
     engine = DaskEngine(cluster.address)
-    with attempts(engine, pipe) as [attempt]:
+    with launched(engine, pipe) as [attempt]:
         (end_,) = ends(engine).values()
         pid = attempt.progress.pid
         assert end_ == Lost(
@@ -386,7 +360,7 @@ def test_attempt_is_lost_when_dask_retires_its_worker(cluster, tmp_path):
     engine = DaskEngine(cluster.address)
     started = cluster.start_worker("--resources", "retired=1")
     engine = DaskEngine(cluster.address, resources={"retired": 1})
-    with attempts(engine, pipe) as [attempt]:
+    with launched(engine, pipe) as [attempt]:
         wait_until(mark.exists)
         with Client(cluster.address, set_as_default=False) as client:
             client.retire_workers([attempt.place.address])
@@ -408,7 +382,7 @@ def test_attempt_goes_on_when_dask_pauses_its_worker(tmp_path):
     # Without a limit nobody looks at its memory, and it stays as it is told.
     with dask_cluster(tmp_path / "dask", 1, ["--no-nanny", "--memory-limit", "0"]) as cluster:
         engine = DaskEngine(cluster.address)
-        with attempts(engine, pipe) as [attempt]:
+        with launched(engine, pipe) as [attempt]:
             wait_until(mark.exists)
             with Client(cluster.address, set_as_default=False) as client:
                 client.run(pause)
@@ -424,7 +398,7 @@ def test_attempt_ends_as_stopped_when_it_is_asked_to(cluster, tmp_path):
     mark, go = tmp_path / "mark", tmp_path / "go"
     pipe = blocked_pipe(tmp_path, partial(mark_and_wait, mark, go), count=60_000)
     engine = DaskEngine(cluster.address)
-    with attempts(engine, pipe) as [attempt]:
+    with launched(engine, pipe) as [attempt]:
         wait_until(mark.exists)
         asked = cluster.log().count("function 'stop'")
         attempt.ask_to_stop()
@@ -438,7 +412,7 @@ def test_attempt_ends_as_stopped_when_it_is_asked_to(cluster, tmp_path):
 def test_worker_is_restarted_when_an_attempt_that_is_killed_does_not_stop(cluster, tmp_path):
     mark = tmp_path / "mark"
     engine = DaskEngine(cluster.address)
-    with attempts(engine, blocked_pipe(tmp_path, partial(mark_and_block, mark))) as [attempt]:
+    with launched(engine, blocked_pipe(tmp_path, partial(mark_and_block, mark))) as [attempt]:
         wait_until(mark.exists)
         attempt.kill()
         (end_,) = ends(engine, limit_s=2).values()
@@ -454,7 +428,7 @@ def test_thread_is_left_behind_when_a_worker_has_no_nanny(tmp_path):
     mark = tmp_path / "mark"
     with dask_cluster(tmp_path / "dask", 1, ["--no-nanny", "--nthreads", "2"]) as cluster:
         engine = DaskEngine(cluster.address)
-        with attempts(engine, blocked_pipe(tmp_path, partial(mark_and_block, mark))) as [attempt]:
+        with launched(engine, blocked_pipe(tmp_path, partial(mark_and_block, mark))) as [attempt]:
             wait_until(mark.exists)
             assert engine.slots() == 2
             attempt.kill()

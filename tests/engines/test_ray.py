@@ -7,12 +7,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
+from launching import attempts, connected, ends
 from local_runs import Fault, items, items_pipe, python, staged, wait_until, write_items
 from oracle import json_lines
 from ray_clusters import LOOPBACK, RayCluster, free_ports, ray_cluster
@@ -27,7 +27,7 @@ from zoopipe import (
     RayEngine,
     RunStopped,
 )
-from zoopipe.runtime.engine import Attempt, Done, End, Lost, Raised
+from zoopipe.runtime.engine import Done, Lost, Raised
 from zoopipe.runtime.piperun import PipeRun
 from zoopipe.runtime.plan import plan_pipes
 
@@ -45,37 +45,6 @@ def quiet(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
     """No test makes the driver print."""
     yield
     assert capfd.readouterr() == ("", "")
-
-
-@contextmanager
-def connected(engine: RayEngine) -> Iterator[RayEngine]:
-    engine.connect()
-    try:
-        yield engine
-    finally:
-        engine.disconnect()
-
-
-@contextmanager
-def attempts(engine: RayEngine, pipe: Pipe, shards: int = 1) -> Iterator[list[Attempt]]:
-    """Attempts at a pipe's shards, launched, without a supervisor."""
-    (planned,) = plan_pipes([pipe], shards, True)
-    run = PipeRun(planned)
-    try:
-        with connected(engine):
-            yield [engine.launch(run.next_task()) for _ in range(shards)]
-    finally:
-        planned.remove_staging()
-
-
-def ends(engine: RayEngine, count: int = 1, limit_s: float = 20) -> dict[Attempt, End]:
-    """How the next `count` attempts end."""
-    found: dict[Attempt, End] = {}
-    until = time.monotonic() + limit_s
-    while len(found) < count:
-        assert time.monotonic() < until, f"{len(found)} of {count} attempts ended"
-        found.update(engine.ended(0.1))
-    return found
 
 
 def mark_and_wait(marks: Path, go: Path) -> None:
