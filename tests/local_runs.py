@@ -100,10 +100,13 @@ def _is_service(process: psutil.Process) -> bool:
     """The servers that multiprocessing keeps for its own use, and clusters that other tests have
     started, are no workers."""
     try:
-        command = " ".join(process.cmdline())
+        command = process.cmdline()
     except psutil.Error:
         return True
-    return any(name in command for name in _SERVICES)
+    # A forked worker has this process's own command, whatever words are in it.
+    if command == psutil.Process().cmdline():
+        return False
+    return any(name in " ".join(command) for name in _SERVICES)
 
 
 def python(script: str, folder: Path, **options: Any) -> subprocess.CompletedProcess[str]:

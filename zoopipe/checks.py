@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 from zoopipe.errors import DeclarationError
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether an option is a number; True and False are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def check_whole(name: str, value: object, least: int) -> None:
@@ -21,8 +28,7 @@ def check_seconds(name: str, value: object) -> None:
     Raises:
         DeclarationError: naming the option and what was given.
     """
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not value >= 0:  # type: ignore[operator]
+    if not is_number(value) or not value >= 0:
         raise DeclarationError(f"{name} must be a number of seconds from 0, not {value!r}")
 
 

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 from zoopipe.errors import EngineError, ZooPipeError
 from zoopipe.executors import usable_cpus
+from zoopipe.runtime.parcel import differing
 
 logger = logging.getLogger(__name__)
 
@@ -331,12 +332,8 @@ def _by_name(answer: dict[str, Any]) -> dict[str, str | None]:
 
 
 def _compare(who: str, answer: dict[str, Any], ours: dict[str, Any], names: list[str]) -> None:
-    theirs = _by_name(answer)
-    differ = ", ".join(
-        f"{name} {theirs.get(name) or 'is not installed'} (the driver has {ours[name]})"
-        for name in names
-        if ours.get(name) and theirs.get(name) != ours[name]
-    )
+    theirs = {name: found for name, found in _by_name(answer).items() if found}
+    differ = ", ".join(differing(theirs, {name: ours[name] for name in names if ours.get(name)}))
     if differ:
         raise EngineError(f"{who} has {differ}: install the same versions everywhere")
 

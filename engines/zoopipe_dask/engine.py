@@ -10,7 +10,7 @@ from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any, TypeVar
 
-from zoopipe.checks import check_whole
+from zoopipe.checks import check_whole, is_number
 from zoopipe.errors import DeclarationError, EngineError, MissingExtraError
 from zoopipe.runtime.engine import Attempt, BaseEngine, End
 from zoopipe.runtime.task import Task
@@ -146,7 +146,7 @@ def _check_joining(address: Any, client: Any, security: Any, scheduler_file: Any
 
 
 def _positive(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+    if not is_number(value) or not 0 < value < math.inf:
         raise DeclarationError(f"{name} must be a number above 0, not {value!r}")
     return float(value)
 

@@ -12,7 +12,7 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
-from zoopipe.checks import check_whole
+from zoopipe.checks import check_whole, is_number
 from zoopipe.errors import DeclarationError, MissingExtraError
 from zoopipe.runtime.engine import Attempt, BaseEngine, End
 from zoopipe.runtime.parcel import Packer
@@ -238,8 +238,7 @@ def _number(name: str, amount: float) -> str:
 
 
 def _check_amount(name: str, amount: object) -> None:
-    is_number = isinstance(amount, int | float) and not isinstance(amount, bool)
-    if not is_number or not 0 <= amount < math.inf:  # type: ignore[operator]
+    if not is_number(amount) or not 0 <= amount < math.inf:
         raise DeclarationError(f"{name} must be a number from 0, not {amount!r}")
 
 
