@@ -11,6 +11,7 @@ from zoopipe import BaseEngine, Pipe
 from zoopipe.runtime.engine import Attempt, End
 from zoopipe.runtime.piperun import PipeRun
 from zoopipe.runtime.plan import plan_pipes
+from zoopipe.runtime.recovery import begin
 from zoopipe.testing import wait_until
 
 Engine = TypeVar("Engine", bound=BaseEngine)
@@ -31,14 +32,14 @@ def attempts(
     engine: BaseEngine, pipe: Pipe, shards: int = 1, least_slots: int = 0
 ) -> Iterator[list[Attempt]]:
     """Attempts at a pipe's shards, launched once there are `least_slots` slots."""
-    (planned,) = plan_pipes([pipe], shards, True)
+    (planned,) = begin(plan_pipes([pipe], shards, True), resume=False)
     run = PipeRun(planned)
     try:
         with connected(engine):
             wait_until(lambda: engine.slots() >= least_slots)
             yield [engine.launch(run.next_task()) for _ in range(shards)]
     finally:
-        planned.remove_staging()
+        planned.leave(is_done=False)
 
 
 def ends(engine: BaseEngine, count: int = 1, limit_s: float = 20) -> dict[Attempt, End]:

@@ -9,6 +9,7 @@ from zoopipe.runtime.commit import commit
 from zoopipe.runtime.piperun import PipeRun
 from zoopipe.runtime.plan import plan_pipes
 from zoopipe.runtime.progress import Progress
+from zoopipe.runtime.recovery import begin
 from zoopipe.runtime.task import Task, run_task
 
 
@@ -20,7 +21,7 @@ def run_sharded(
     pick: Callable[[list[Task]], Task] = lambda tasks: tasks[0],
 ) -> PipeRun:
     """Runs `pipe` as at most `shards` shards and commits it; `pick` says which attempt is next."""
-    (planned,) = plan_pipes([pipe], shards, merge)
+    (planned,) = begin(plan_pipes([pipe], shards, merge), resume=False)
     try:
         run = PipeRun(planned)
         waiting: list[Task] = []
@@ -34,5 +35,5 @@ def run_sharded(
             run.done(task, run_task(task, progress))
         commit(run)
     finally:
-        planned.remove_staging()
+        planned.leave(is_done=True)
     return run

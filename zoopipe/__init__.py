@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         LedgerError,
         MissingExtraError,
         OutputError,
+        ResumeError,
         RunFailed,
         RunStopped,
         WorkerLostError,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         HookPriority,
         HookStore,
     )
+    from zoopipe.ledger import Ledger, PipeLedger, ShardEntry
     from zoopipe.manager import PipeManager
     from zoopipe.pipe import Pipe
     from zoopipe.report import FlowReport, PipeReport, PipeStatus, WorkerReport, get_logger
@@ -58,6 +60,7 @@ _HOMES = {
         "LedgerError",
         "MissingExtraError",
         "OutputError",
+        "ResumeError",
         "RunFailed",
         "RunStopped",
         "WorkerLostError",
@@ -73,6 +76,7 @@ _HOMES = {
         "HookPriority",
         "HookStore",
     ),
+    "zoopipe.ledger": ("Ledger", "PipeLedger", "ShardEntry"),
     "zoopipe.manager": ("PipeManager",),
     "zoopipe.pipe": ("Pipe",),
     "zoopipe.report": ("FlowReport", "PipeReport", "PipeStatus", "WorkerReport", "get_logger"),
@@ -105,6 +109,7 @@ __all__ = [
     "InputError",
     "JSONInputAdapter",
     "JSONOutputAdapter",
+    "Ledger",
     "LedgerError",
     "MissingExtraError",
     "MultiProcessEngine",
@@ -112,13 +117,16 @@ __all__ = [
     "OutputAdapter",
     "OutputError",
     "Pipe",
+    "PipeLedger",
     "PipeManager",
     "PipeReport",
     "PipeStatus",
     "RayEngine",
+    "ResumeError",
     "RetryPolicy",
     "RunFailed",
     "RunStopped",
+    "ShardEntry",
     "SingleThreadExecutor",
     "WorkerLostError",
     "WorkerReport",

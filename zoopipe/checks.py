@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeGuard
 
-from zoopipe.errors import DeclarationError
+from zoopipe.errors import DeclarationError, InputError, OutputError
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
@@ -30,6 +30,18 @@ def check_seconds(name: str, value: object) -> None:
     """
     if not is_number(value) or not value >= 0:
         raise DeclarationError(f"{name} must be a number of seconds from 0, not {value!r}")
+
+
+def check_unicode(path: str, error: type[InputError | OutputError]) -> None:
+    """Refuses a path that is not UTF-8: rejects and the state of a run have no text for it.
+
+    Raises:
+        InputError, OutputError: the class that was given.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise error(f"cannot use {path!r}: its name is not UTF-8; rename it") from None
 
 
 def check_model(model: object) -> None:

@@ -1,4 +1,4 @@
-"""The command line: `zoopipe run`, `zoopipe doctor`, `zoopipe explain`, `zoopipe demo`.
+"""The command line: `zoopipe run`, `zoopipe clean`, `zoopipe doctor`, `zoopipe explain`, `zoopipe demo`.
 
 All that a run shows goes to stderr. Exit codes:
 
@@ -7,7 +7,7 @@ All that a run shows goes to stderr. Exit codes:
 | 0 | every pipe was run and published; rows may have been rejected |
 | 1 | a pipe failed, nothing of it was published |
 | 2 | the call, the declaration, an input or an output is wrong; nothing was started |
-| 130, 143 | stopped by Ctrl-C, by SIGTERM; nothing was published |
+| 130, 143 | stopped by Ctrl-C, by SIGTERM; nothing more was published; with `--resume` what is done stays |
 """
 
 from __future__ import annotations
@@ -21,13 +21,16 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import cloudpickle
 
 from zoopipe import __version__
 from zoopipe.errors import DeclarationError, RunFailed, ZooPipeError
+
+if TYPE_CHECKING:
+    from zoopipe.manager import PipeManager
 
 _FAILED, _WRONG, _INTERRUPTED, _TERMINATED = 1, 2, 130, 143
 
@@ -94,6 +97,16 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--merge/--no-merge", default=True, help="Publish one file, or one for each shard."
         ),
+        click.option(
+            "--resume",
+            is_flag=True,
+            help="Go on where a run that was cut off had come to, and keep what is done if this one is.",
+        ),
+        click.option(
+            "--ledger",
+            type=click.Path(dir_okay=False, path_type=Path),
+            help="Write what was read, byte by byte, and what became of it to this file, as JSON.",
+        ),
     )
     for option in reversed(options):
         command = option(command)
@@ -120,6 +133,8 @@ def _run_pipes(
     engine: str,
     address: str | None,
     merge: bool,
+    resume: bool,
+    ledger: Path | None,
 ) -> None:
     from zoopipe.manager import PipeManager
     from zoopipe.runtime.registry import make_engine
@@ -127,15 +142,53 @@ def _run_pipes(
     made = make_engine(engine, address)
     if len(pipes) == 1:
         manager = PipeManager.parallelize_pipe(
-            pipes[0], workers or 1, merge, engine=made, shards=shards
+            pipes[0], workers or 1, merge, engine=made, shards=shards, resume=resume
         )
     elif workers is None and shards is None and merge:
-        manager = PipeManager(pipes, made)
+        manager = PipeManager(pipes, made, resume=resume)
     else:
         raise DeclarationError(
             "--workers, --shards and --no-merge are for one pipe, and this is a list"
         )
-    click.echo(str(manager.run()), err=True)
+    try:
+        click.echo(str(manager.run()), err=True)
+    finally:
+        if ledger is not None:
+            _write_ledger(manager, ledger)
+
+
+def _write_ledger(manager: PipeManager, path: Path) -> None:
+    """Writes the books, also those of a run that failed; a run that has not begun has none."""
+    from zoopipe.storage.parts import writing
+
+    try:
+        text = manager.report.ledger.to_json()
+    except RuntimeError:
+        return
+    with writing(path):
+        path.write_text(text)
+
+
+@main.command()
+@click.argument(
+    "paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@_exits
+def clean(paths: Sequence[Path]) -> None:
+    """Remove what runs that are dead have staged, and publish what they were about to publish.
+
+    PATH is an output, or a folder that has outputs in it. What a live run holds is left alone; the exit
+    code is then 1.
+    """
+    from zoopipe.runtime.recovery import clean as clean_up
+
+    cleaned = clean_up(paths)
+    for each in cleaned:
+        click.echo(f"{each.folder}: {each.sentence}", err=True)
+    if not cleaned:
+        click.echo("nothing to clean", err=True)
+    if not all(each.is_gone for each in cleaned):
+        sys.exit(_FAILED)
 
 
 @main.command()

@@ -5,11 +5,12 @@ ZooPipeError
 ├── DeclarationError      the code that declares the pipe: an option, a model, a hook's type
 │   └── MissingExtraError an optional package is not installed
 ├── InputError            the data: a file that is missing, damaged or has no usable header
-├── OutputError           the place results go to: not writable, full, taken by another pipe
+├── OutputError           the place results go to: not writable, full, taken by another pipe or run
+│   └── ResumeError       what an earlier run left there is of another plan
 ├── HookError             user code that sees whole batches raised
 ├── EngineError           the cluster: not there, not ours to use, no room, other versions
 │   └── WorkerLostError   a worker died: killed, out of memory, gone
-├── LedgerError           the books of a run do not balance
+├── LedgerError           the books of a run do not balance, or a staged part was changed
 ├── RunStopped            the run was stopped before its end
 └── RunFailed             what `run()` raises: the sentences of every pipe that failed
 ```
@@ -42,6 +43,10 @@ class OutputError(ZooPipeError):
     """An output cannot be written or published."""
 
 
+class ResumeError(OutputError):
+    """A run cannot go on where an earlier one was cut off; the message says what differs."""
+
+
 class HookError(ZooPipeError):
     """A hook that sees a whole batch raised; the message names hook and rows."""
 
@@ -57,7 +62,8 @@ class WorkerLostError(EngineError):
 
 
 class LedgerError(ZooPipeError):
-    """Ranges do not tile the input, or `read + added != written + rejected + dropped`."""
+    """Ranges do not tile the input, `read + added != written + rejected + dropped`, or a staged part is not
+    what its worker wrote."""
 
 
 class RunStopped(ZooPipeError):

@@ -14,6 +14,7 @@ from zoopipe.progress import follow
 from zoopipe.report import FlowReport, PipeReport, PipeStatus
 from zoopipe.runtime.engine import BaseEngine
 from zoopipe.runtime.plan import plan_pipes, target_of
+from zoopipe.runtime.recovery import begin
 from zoopipe.runtime.registry import default_engine
 from zoopipe.runtime.retry import RetryPolicy, Supervision
 from zoopipe.runtime.supervise import Supervisor
@@ -23,13 +24,15 @@ class PipeManager:
     """Runs pipes on an engine: plan → run → commit → report.
 
     As a context manager it starts on entry; on exit it waits for the end, unless an exception is
-    on its way, and leaves nothing running and nothing staged.
+    on its way, and leaves nothing running and, without `resume`, nothing staged.
 
     Args:
         pipes: at least one; no two may write the same file.
         engine: where attempts run; by default processes on this machine.
         retries: what is done about lost workers; by default each shard is tried three times.
         stall_timeout_s: after how many seconds without progress the log says that a shard stalls.
+        resume: keep what is done when the run is stopped, killed or fails, and go on with what an earlier
+            run of the same plan has done.
 
     Raises:
         DeclarationError: there is no pipe, or two outputs are the same file.
@@ -41,6 +44,7 @@ class PipeManager:
         engine: BaseEngine | None = None,
         retries: RetryPolicy | None = None,
         stall_timeout_s: float = 300.0,
+        resume: bool = False,
     ) -> None:
         self._pipes = tuple(pipes)
         if not self._pipes or not all(isinstance(pipe, Pipe) for pipe in self._pipes):
@@ -54,6 +58,7 @@ class PipeManager:
         self._supervision = Supervision(retries or RetryPolicy(), stall_timeout_s)
         self._shards = 1
         self._merge = True
+        self._resume = resume
         self._run: Supervisor | None = None
 
     @classmethod
@@ -67,6 +72,7 @@ class PipeManager:
         shards: int | None = None,
         retries: RetryPolicy | None = None,
         stall_timeout_s: float = 300.0,
+        resume: bool = False,
     ) -> PipeManager:
         """A manager that runs one pipe on several workers, as shards of its input.
 
@@ -80,7 +86,7 @@ class PipeManager:
             shards: how many shards, by default as many as workers. With more, a slow worker gets
                 fewer of them, and a lost one costs less. An input that cannot be cut is one shard,
                 and the log says why.
-            retries, stall_timeout_s: as for a `PipeManager`.
+            retries, stall_timeout_s, resume: as for a `PipeManager`.
 
         Raises:
             DeclarationError: `workers` or `shards` is no whole number from 1.
@@ -89,7 +95,7 @@ class PipeManager:
         if shards is not None:
             check_whole("shards", shards, 1)
         pipes = [pipe if executor is None else pipe.with_executor(executor)]
-        manager = cls(pipes, engine, retries, stall_timeout_s)
+        manager = cls(pipes, engine, retries, stall_timeout_s, resume)
         manager._supervision = replace(manager._supervision, max_workers=workers)
         manager._shards = shards or workers
         manager._merge = should_merge
@@ -101,15 +107,16 @@ class PipeManager:
         Raises:
             RuntimeError: it is already running.
             InputError, OutputError: an input or output cannot be used; nothing was started.
+            ResumeError: there is a run to go on with, but it was of another plan.
         """
         if self.is_running:
             raise RuntimeError("the manager is already running")
-        planned = plan_pipes(self._pipes, self._shards, self._merge)
+        planned = begin(plan_pipes(self._pipes, self._shards, self._merge), self._resume)
         try:
             self._run = self._engine.start(planned, self._supervision)
         except BaseException:
             for pipe in planned:
-                pipe.remove_staging()
+                pipe.leave(is_done=False)
             raise
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -117,7 +124,10 @@ class PipeManager:
         return self._started().wait(timeout)
 
     def shutdown(self, timeout: float = 5.0) -> None:
-        """Stops what runs, by force after `timeout` seconds; nothing stays staged."""
+        """Stops what runs, by force after `timeout` seconds.
+
+        Effect: nothing stays staged, but with `resume` the shards that are done.
+        """
         if self._run is not None:
             self._run.stop(timeout)
 
@@ -126,7 +136,8 @@ class PipeManager:
 
         Raises:
             RunFailed: a pipe failed or was stopped; of such a pipe nothing was published.
-            KeyboardInterrupt: Ctrl-C; the workers are stopped and nothing is published.
+            KeyboardInterrupt: Ctrl-C; the workers are stopped and nothing is published. With `resume`
+                the shards that are done stay for the next run.
         """
         self.start()
         try:

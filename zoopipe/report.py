@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from zoopipe.ledger import Ledger
+
 
 def get_logger(name: str = "zoopipe") -> logging.Logger:
     """The logger that runs speak on. Handlers and levels are the application's to set."""
@@ -67,7 +69,7 @@ class PipeReport:
         success_count: rows written.
         error_count: rows rejected.
         dropped_count, added_count: rows that hooks dropped and added.
-        deferred_count: rows that pydantic was given, whole or in part; known when a shard ends.
+        deferred_count: rows that pydantic was given, whole or in part.
         deferred_to: how many values of each field it was given, and how many `whole rows`; known when
             a shard ends.
         ram_bytes: resident memory of the workers that run now.
@@ -135,9 +137,15 @@ class PipeReport:
 
 @dataclass(frozen=True, slots=True)
 class FlowReport:
-    """What all pipes of a run have done so far: their reports, and the sums over them."""
+    """What all pipes of a run have done so far: their reports, and the sums over them.
+
+    Attributes:
+        pipes: the reports, by the pipes' places in their manager.
+        ledger: the books: what was read, byte by byte, what became of it, and what was published.
+    """
 
     pipes: tuple[PipeReport, ...] = ()
+    ledger: Ledger = field(default_factory=Ledger)
 
     @property
     def status(self) -> PipeStatus:

@@ -181,7 +181,7 @@ class Job:
 
     def staged(self) -> list[str]:
         """What of the run is still staged."""
-        return sorted(path.name for path in self.folder.iterdir() if ".zoopipe-" in path.name)
+        return sorted(path.name for path in self.folder.iterdir() if ".zoopipe" in path.name)
 
     def wait_until_free(self) -> None:
         """Waits until nothing on the cluster is ours any more; that may take half a minute."""

@@ -30,6 +30,7 @@ from zoopipe import (
 from zoopipe.runtime.engine import Done, Lost, Raised
 from zoopipe.runtime.piperun import PipeRun
 from zoopipe.runtime.plan import plan_pipes
+from zoopipe.runtime.recovery import begin
 
 TOKEN = "0123456789abcdef" * 4
 
@@ -277,13 +278,13 @@ def test_connection_of_the_caller_is_used_and_left_when_there_is_one(cluster, tm
 def test_driver_hears_of_every_worker_while_it_runs(cluster, tmp_path):
     pipe = waiting_pipe(tmp_path, count=4000, at=3900, schema_model=None)
     with attempts(engine := RayEngine(cluster.address), pipe) as (attempt,):
-        wait_until(lambda: attempt.progress.read > 0)
+        wait_until(lambda: attempt.progress.counts.records > 0)
         assert attempt.progress.host == "127.0.0.1"
         wait_until(lambda: marked(tmp_path) == [attempt.progress.pid])
         assert attempt.progress.rss_bytes > 10 * 1024**2
         (tmp_path / "go").touch()
         assert isinstance(ends(engine)[attempt], Done)
-        assert attempt.progress.read == 4000
+        assert attempt.progress.counts.records == 4000
 
 
 def test_attempts_share_the_actors_that_there_is_room_for(cluster, tmp_path):
@@ -370,7 +371,7 @@ def test_cpus_are_given_back_while_the_engine_is_connected(cluster, tmp_path):
 
 def test_another_actor_is_hired_when_an_idle_one_has_died(cluster, tmp_path):
     (tmp_path / "go").touch()
-    (planned,) = plan_pipes([waiting_pipe(tmp_path, count=3000)], 2, True)
+    (planned,) = begin(plan_pipes([waiting_pipe(tmp_path, count=3000)], 2, True), resume=False)
     run = PipeRun(planned)
     with connected(RayEngine(cluster.address, max_workers=1)) as engine:
         first = engine.launch(run.next_task())
@@ -380,7 +381,7 @@ def test_another_actor_is_hired_when_an_idle_one_has_died(cluster, tmp_path):
         wait_until(lambda: not engine._actors._actors)
         second = engine.launch(run.next_task())
         assert isinstance(ends(engine)[second], Done)
-    planned.remove_staging()
+    planned.leave(is_done=False)
 
 
 def test_worker_ends_itself_when_no_driver_asks_for_news(tmp_path):

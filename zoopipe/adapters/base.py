@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from zoopipe.columns import NonFinite
 from zoopipe.reasons import Reason
+from zoopipe.storage.parts import Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,8 @@ class InputPlan:
         bytes_total: the size of what will be read, or None where it is unknown.
         first_record: how many records of the input come before the first shard.
         why_whole: the reason for a single shard where more were asked for.
+        identity: for each source a text that changes with its content: its size and when it was
+            written, an etag.
     """
 
     shards: tuple[Shard, ...]
@@ -87,6 +90,7 @@ class InputPlan:
     first_record: int = 0
     why_whole: str | None = None
     head: tuple[str, ...] | None = None
+    identity: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,19 +185,11 @@ class PartWriter(Protocol):
     def write(self, encoded: Encoded) -> None:
         """Appends; called from one thread, in order."""
 
-    def close(self) -> None:
-        """Ends the part: it is whole, and, where it leads, durable."""
+    def close(self) -> Part:
+        """Ends the part, and says what it holds: it is whole, and, where it leads, durable."""
 
     def discard(self) -> None:
         """Removes the part."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A staged part that is whole: where it is and how many rows it holds."""
-
-    path: Path
-    rows: int
 
 
 class OutputAdapter(ABC):
@@ -228,12 +224,16 @@ class OutputAdapter(ABC):
         """A writer of one part; `leads` where the part begins a published file, others are copied."""
 
     @abstractmethod
-    def finish(
-        self, leader: Path, others: Sequence[Part], rows: int, columns: tuple[str, ...] | None
-    ) -> None:
-        """Makes `leader` (the part that leads, of `rows` rows) one whole file, with `others` after it.
+    def finish(self, leader: Part, others: Sequence[Part], columns: tuple[str, ...] | None) -> Part:
+        """Makes the part that leads one whole file, with `others` after it, and says what it holds.
 
-        `leader` is durable when this is called, `others` need not be.
+        `leader` is durable when this is called, `others` need not be. Each is read and compared with
+        its checksum. A merge that was cut short can be begun again: the parts are as they were, but for
+        bytes behind the leader's end.
 
-        The file is durable when this returns; nothing is published yet.
+        Effect: the file is durable when this returns; nothing is published yet.
+
+        Raises:
+            LedgerError: a part is not what its writer says.
+            OutputError: the disk is full or failed.
         """

@@ -39,13 +39,14 @@ def cut_files(
         total = sum(part.end - part.start for part in ranges)
     folder = os.getcwd()
     whole = Shard(0, tuple(ranges), skip, limit, folder)
+    plan = InputPlan((whole,), columns, total, skip, identity=_identity(ranges))
     if shards == 1:
-        return InputPlan((whole,), columns, total, skip)
+        return plan
     if skip or limit is not None:
         bounded = _bounded(whole, read)
         if bounded is None:
             far = "skip_rows or limit end so far into it that a worker has to count"
-            return InputPlan((whole,), columns, total, skip, far)
+            return replace(plan, why_whole=far)
         ranges = bounded
     pieces = _cut(ranges, shards)
     why = None
@@ -53,7 +54,15 @@ def cut_files(
         uncut = any(part.end == END for part in ranges)
         why = "no byte range of it can be read alone" if uncut else "it is too small to cut"
     cut = tuple(Shard(index, parts, folder=folder) for index, parts in enumerate(pieces))
-    return InputPlan(cut, columns, total, skip, why)
+    return replace(plan, shards=cut, why_whole=why)
+
+
+def _identity(ranges: Sequence[FileRange]) -> dict[str, str]:
+    """Size and time of the last change of each file."""
+    found = {path: os.stat(path) for path in {part.path: None for part in ranges}}
+    return {
+        path: f"{file.st_size} bytes, mtime {file.st_mtime_ns} ns" for path, file in found.items()
+    }
 
 
 def _cut(ranges: Sequence[FileRange], shards: int) -> list[tuple[FileRange, ...]]:

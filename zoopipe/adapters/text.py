@@ -11,9 +11,9 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from zoopipe.adapters.base import Encoded, OutputAdapter, Part
+from zoopipe.adapters.base import Encoded, OutputAdapter
 from zoopipe.errors import DeclarationError
-from zoopipe.storage.staging import PartFile, reopen
+from zoopipe.storage.parts import Part, PartFile
 
 _COMPRESSED = (".gz", ".bz2", ".zst", ".zstd", ".xz", ".lz4")
 
@@ -68,25 +68,21 @@ class TextOutputAdapter(OutputAdapter):
     def open_part(self, path: Path, columns: tuple[str, ...] | None, leads: bool) -> TextPart:
         return TextPart(path, self.encoder(columns), self.framing(columns), leads)
 
-    def finish(
-        self, leader: Path, others: Sequence[Part], rows: int, columns: tuple[str, ...] | None
-    ) -> None:
-        framing = self.framing(columns)
-        total = rows + sum(part.rows for part in others)
-        end = framing.end if total else framing.end_empty
-        if not others and not end:
-            return
-        file = reopen(leader)
+    def finish(self, leader: Part, others: Sequence[Part], columns: tuple[str, ...] | None) -> Part:
+        framing, rows = self.framing(columns), leader.rows
+        file = PartFile.reopened(leader)
         try:
             for part in others:
                 if part.rows and rows and framing.between:
                     file.write(framing.between)
-                file.append_file(part.path)
+                file.append(part)
                 rows += part.rows
-            if end:
+            if end := framing.end if rows else framing.end_empty:
                 file.write(end)
-        finally:
-            file.close()
+            return file.close(rows)
+        except BaseException:
+            file.abandon()
+            raise
 
 
 class TextPart:
@@ -109,8 +105,8 @@ class TextPart:
             self._file.write(piece)
         self._rows += encoded.rows
 
-    def close(self) -> None:
-        self._file.close()
+    def close(self) -> Part:
+        return self._file.close(self._rows)
 
     def discard(self) -> None:
         self._file.discard()

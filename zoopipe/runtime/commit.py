@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import wait
-from pathlib import Path
+from dataclasses import replace
 
 import pyarrow as pa
 
-from zoopipe.adapters.base import OutputAdapter, Part
+from zoopipe.adapters.base import OutputAdapter
 from zoopipe.columns import is_record_batch
-from zoopipe.errors import OutputError
+from zoopipe.errors import LedgerError, OutputError
 from zoopipe.runtime.piperun import PipeRun
+from zoopipe.runtime.state import Output
 from zoopipe.runtime.task import ShardResult
 from zoopipe.runtime.threads import in_thread
 from zoopipe.stages.rejects import META_NAMES, renumbered
-from zoopipe.storage.staging import (
-    part_target,
-    publish,
-    remove_parts_beyond,
-    resolve_target,
-)
+from zoopipe.storage.parts import Part, check_part
+from zoopipe.storage.publish import part_target, parts_beyond, resolve_target
+from zoopipe.storage.staging import Staging
 from zoopipe.values import rows_of
 
 # Rejects are encoded by about so much, as blocks are read. By the few rows of a batch as it was staged,
@@ -28,56 +26,70 @@ from zoopipe.values import rows_of
 _ENCODED_BYTES = 1 << 20
 
 
-def commit(run: PipeRun) -> None:
+def commit(run: PipeRun) -> tuple[Part, ...]:
     """Publishes a pipe's output and rejects, the rejects first: who sees an output sees them too.
 
-    Effect: all files are whole and durable, and all targets looked at, before the first is renamed;
-    each file appears whole. There is one rename a file: when one fails, those before it are done.
+    Returns:
+        The published files, in that order.
+
+    Effect: all staged files are compared with what their workers say of them, made whole and durable, and
+        all targets looked at, before the commit record is written; each file appears whole, by one
+        rename. If this raises no target was touched, unless `run.planned.state.is_committed`: then the
+        staging holds what is left to do.
 
     Raises:
+        LedgerError: a staged file is not what its worker wrote.
         OutputError: the disk is full or failed, or the target's folder vanished.
     """
     planned = run.planned
     # Two files, each with bytes to move and a disk to wait for.
     rejects = in_thread(lambda: _finish_rejects(run), "zoopipe-rejects")
     try:
-        outputs = [(_finish_output(run), planned.staging.target)]
+        written = _finish_output(run)
     finally:
         wait([rejects])
+    outputs = [_output(planned.staging, written, planned.merge, rejects=False)]
     if planned.reject_staging is not None:
-        outputs = [(rejects.result(), planned.reject_staging.target), *outputs]
-    moves = [move for files, target in outputs for move in _moves(files, target, planned.merge)]
-    for _, target in moves:
-        resolve_target(str(target))
-    for staged, target in moves:
-        publish(staged, target)
-    if not planned.merge:
-        for files, target in outputs:
-            remove_parts_beyond(target, len(files))
+        files = rejects.result()
+        outputs.insert(0, _output(planned.reject_staging, files, planned.merge, rejects=True))
+    published = tuple(part for output in outputs for _, part in output.moves)
+    for part in published:
+        resolve_target(str(part.path))
+    planned.state.commit(outputs)
+    return published
 
 
-def _moves(files: Sequence[Path], target: Path, merge: bool) -> list[tuple[Path, Path]]:
-    """Which staged file becomes which published one."""
+def _output(home: Staging, files: Sequence[Part], merge: bool, rejects: bool) -> Output:
+    """Which staged file becomes which published one, and what has to go."""
     if merge:
-        return [(files[0], target)]
-    return [(file, part_target(target, number)) for number, file in enumerate(files, 1)]
+        (file,) = files
+        return Output(rejects, [(file.path, replace(file, path=home.target))])
+    moves = [
+        (file.path, replace(file, path=part_target(home.target, number)))
+        for number, file in enumerate(files, 1)
+    ]
+    return Output(rejects, moves, parts_beyond(home.target, len(files)))
 
 
-def _finish_output(run: PipeRun) -> list[Path]:
+def _finish_output(run: PipeRun) -> list[Part]:
     """Makes the staged parts whole files, to be published in this order."""
     planned = run.planned
-    parts = [Part(result.part, result.written) for result in run.results if result.part is not None]
+    parts = [result.part for result in run.results if result.part is not None]
     groups = [parts] if planned.merge else [[part] for part in parts]
-    for leader, *others in groups:
-        planned.pipe.output_adapter.finish(leader.path, others, leader.rows, planned.output_columns)
-    return [leader.path for leader, *_ in groups]
+    adapter = planned.pipe.output_adapter
+    files = [adapter.finish(leader, rest, planned.output_columns) for leader, *rest in groups]
+    _check_rows(adapter, files, sum(part.rows for part in parts))
+    return files
 
 
-def _finish_rejects(run: PipeRun) -> list[Path]:
+def _finish_rejects(run: PipeRun) -> list[Part]:
     """Writes staged rejects in the format of the error output, numbered in the whole input."""
     planned, adapter = run.planned, run.planned.pipe.error_output_adapter
     if adapter is None or planned.reject_staging is None:
         return []
+    for result in run.results:
+        if result.rejects is not None:
+            check_part(result.rejects)
     columns = planned.reject_columns
     if columns is None and adapter.needs_columns:
         columns = _names_in(run.results)
@@ -87,11 +99,9 @@ def _finish_rejects(run: PipeRun) -> list[Path]:
         if not groups or not planned.merge:
             groups.append([])
         groups[-1].append((result, before))
-        before += result.records
+        before += result.counts.records
     return [
-        _write_rejects(
-            adapter, group, planned.reject_staging.folder / f"rejects-{number:05d}", columns
-        )
+        _write_rejects(adapter, group, planned.reject_staging, number, columns)
         for number, group in enumerate(groups, 1)
     ]
 
@@ -99,11 +109,12 @@ def _finish_rejects(run: PipeRun) -> list[Path]:
 def _write_rejects(
     adapter: OutputAdapter,
     group: Sequence[tuple[ShardResult, int]],
-    path: Path,
+    staging: Staging,
+    number: int,
     columns: tuple[str, ...] | None,
-) -> Path:
+) -> Part:
+    path = staging.file(f"rejects-{number:05d}")
     writer = adapter.open_part(path, columns, leads=True)
-    rows = 0
     try:
         for result, before in group:
             for batch in _joined(_staged(result)):
@@ -112,20 +123,30 @@ def _write_rejects(
                     message = encoded.refused[0][1]["msg"]
                     raise OutputError(f"a rejected row cannot be written: {message}")
                 writer.write(encoded)
-                rows += encoded.rows
-        writer.close()
+        whole = writer.close()
     except BaseException:
         writer.discard()
         raise
-    adapter.finish(path, [], rows, columns)
-    return path
+    rejected = sum(result.counts.rejected for result, _ in group)
+    _check_rows(adapter, [whole], rejected)
+    return adapter.finish(whole, [], columns)
+
+
+def _check_rows(adapter: OutputAdapter, files: Sequence[Part], expected: int) -> None:
+    """Raises `LedgerError` unless files hold as many rows as went there."""
+    found = sum(file.rows for file in files)
+    if found != expected:
+        raise LedgerError(
+            f"the books do not balance: {adapter.output} would hold {found} rows, {expected} were "
+            "staged for it; nothing is published"
+        )
 
 
 def _staged(result: ShardResult) -> Iterator[pa.RecordBatch]:
     """The rejects that an attempt staged."""
     if result.rejects is None:
         return
-    with pa.OSFile(str(result.rejects)) as file, pa.ipc.open_stream(file) as stream:
+    with pa.OSFile(str(result.rejects.path)) as file, pa.ipc.open_stream(file) as stream:
         yield from stream
 
 

@@ -12,6 +12,7 @@ from zoopipe.errors import ZooPipeError
 from zoopipe.runtime.parcel import Packer, Parcel, check_storage, differing, opened, versions
 from zoopipe.runtime.piperun import PipeRun
 from zoopipe.runtime.plan import PlannedPipe, plan_pipes
+from zoopipe.runtime.recovery import take_targets
 
 if TYPE_CHECKING:
     from zoopipe.pipe import Pipe
@@ -75,12 +76,9 @@ def diagnose(engine: BaseEngine, pipes: Sequence[Pipe] = ()) -> Diagnosis:
         InputError, OutputError: the driver cannot read an input or write an output.
     """
     planned = plan_pipes(pipes, 1, True)
-    try:
+    with take_targets(planned):
         parcels = _parcels(planned)
         answers = engine.survey(partial(examine, parcels, engine.libraries))
-    finally:
-        for pipe in planned:
-            pipe.remove_staging()
     ours = versions(engine.libraries)
     return Diagnosis(ours, tuple(_node(address, answer, ours) for address, answer in answers))
 

@@ -35,13 +35,22 @@ def first_loose_seam(
 
 
 def check_balance(result: ShardResult, label: str) -> None:
-    """Raises `LedgerError` unless read + added == written + rejected + dropped."""
-    came = result.records + result.added
-    went = result.written + result.rejected + result.dropped
-    if came != went:
+    """Raises `LedgerError` unless read + added == written + rejected + dropped, all of them staged."""
+    counts = result.counts
+    if counts.came != counts.went:
         raise LedgerError(
-            f"{label}: the books do not balance: {came} rows came in, {went} went out; nothing is published"
+            f"{label}: the books do not balance: {counts.came} rows came in, {counts.went} went out; "
+            "nothing is published"
         )
+    for name, part, rows in (
+        ("written", result.part, counts.written),
+        ("rejected", result.rejects, counts.rejected),
+    ):
+        if part is not None and part.rows != rows:
+            raise LedgerError(
+                f"{label}: the books do not balance: {rows} rows were {name}, {part.rows} were staged; "
+                "nothing is published"
+            )
 
 
 def check_tiling(shards: Sequence[Shard], results: Sequence[ShardResult]) -> None:

@@ -50,7 +50,7 @@ def exceeds_finally(run: PipeRun) -> bool:
     if limit is None:
         return False
     if isinstance(limit, float):
-        limit = limit * sum(result.records for result in run.results)
+        limit = limit * sum(result.counts.records for result in run.results)
     return run.rejected() > limit
 
 

@@ -11,7 +11,9 @@ from datetime import datetime
 from functools import partial
 from itertools import accumulate
 
+from zoopipe.counts import Counts, total
 from zoopipe.errors import RunStopped
+from zoopipe.ledger import PipeLedger, ShardEntry
 from zoopipe.report import FINISHED, PipeReport, PipeStatus, WorkerReport
 from zoopipe.runtime.engine import Lost
 from zoopipe.runtime.ledger import check_balance, check_tiling, first_loose_seam
@@ -19,8 +21,10 @@ from zoopipe.runtime.plan import PlannedPipe
 from zoopipe.runtime.progress import Progress
 from zoopipe.runtime.retry import RetryPolicy
 from zoopipe.runtime.shardrun import ShardRun
+from zoopipe.runtime.state import Finished
 from zoopipe.runtime.task import ShardResult, Task
 from zoopipe.stages.rejects import NAMED_REJECTS, RejectedRow, reason_name
+from zoopipe.storage.parts import Part
 
 
 class PipeRun:
@@ -43,6 +47,7 @@ class PipeRun:
         self._cut_off_reasons: Counter[str] = Counter()
         self.has_too_many = False
         first = planned.input.first_record
+        self._published: tuple[Part, ...] = planned.published
         self._begin([ShardRun(shard, first) for shard in planned.input.shards])
 
     def _begin(self, shards: list[ShardRun]) -> None:
@@ -51,6 +56,11 @@ class PipeRun:
         self._waiting = set(range(len(shards)))
         # Shards that failed, but perhaps only because they began at a wrong place.
         self._doubtful: set[int] = set()
+        if not self._counting:
+            for done in self.planned.kept:
+                self._shards[done.shard].restore(done.result, done.attempts)
+                self._waiting.remove(done.shard)
+            self._check_seams()
 
     @property
     def index(self) -> int:
@@ -117,6 +127,10 @@ class PipeRun:
         """Notes that an attempt runs."""
         with self._lock:
             self._running[task] = progress
+        self.begin()
+
+    def begin(self) -> None:
+        """Notes that the run has come to this pipe."""
         if self.status is PipeStatus.PENDING:
             self.status = PipeStatus.RUNNING
             self._started = datetime.now().astimezone()
@@ -144,8 +158,11 @@ class PipeRun:
     def done(self, task: Task, result: ShardResult) -> None:
         """Takes a shard's result; a shard that turns out to have begun wrongly waits again.
 
+        Effect: a shard that is done is on record, for a run that goes on where this one is cut off.
+
         Raises:
             LedgerError: the books of the shard, or, with the last shard, of the pipe do not balance.
+            OutputError: it cannot be put on record.
         """
         if not task.count_only:
             check_balance(result, task.label)
@@ -156,9 +173,16 @@ class PipeRun:
 
     def _take_result(self, task: Task, result: ShardResult) -> None:
         index = task.shard.index
-        if not self._shards[index].take(task, result):
+        shard = self._shards[index]
+        if not shard.take(task, result):
             self._waiting.add(index)
             return
+        if not self._counting:
+            self.planned.state.add(Finished(index, shard.attempts, result))
+        self._check_seams()
+
+    def _check_seams(self) -> None:
+        """Lets a shard wait again that began at a wrong place, and all of them that were only counted."""
         loose = first_loose_seam(self.planned.input.shards, self._all_results())
         if loose is not None:
             wrong, offset = loose
@@ -198,7 +222,7 @@ class PipeRun:
     def _run_counted(self) -> None:
         """Goes from counting shards to running them, from the places that counting found."""
         self._counting = False
-        counts = [result.records for result in self.results]
+        counts = [result.counts.records for result in self.results]
         before = accumulate(counts, initial=self.planned.input.first_record)
         self._begin(
             [
@@ -214,6 +238,27 @@ class PipeRun:
     def results(self) -> list[ShardResult]:
         """The results so far, in shard order."""
         return [run.result for run in self._shards if run.result is not None]
+
+    def committed(self, published: tuple[Part, ...]) -> None:
+        """Notes what was published."""
+        self._published = published
+
+    def ledger(self) -> PipeLedger:
+        """The books so far: each shard that is done, and what was published."""
+        with self._lock:
+            entries = [
+                ShardEntry(
+                    index,
+                    run.attempts,
+                    run.result.ranges,
+                    run.result.counts,
+                    run.result.part,
+                    run.result.rejects,
+                )
+                for index, run in enumerate(self._shards)
+                if run.result is not None and not self._counting
+            ]
+            return PipeLedger(self.index, tuple(entries), self._published)
 
     def finish(self, status: PipeStatus, error: str | None = None) -> None:
         """Ends the pipe; the first end counts."""
@@ -244,9 +289,7 @@ class PipeRun:
         """Rows rejected so far, in shards that are done and in those that run."""
         if self._counting:
             return 0
-        return sum(result.rejected for result in self.results) + sum(
-            progress.rejected for progress in self._live()
-        )
+        return self._counts().rejected
 
     def surely_rejected(self) -> int:
         """Rows rejected so far in shards that are known to have begun at a record: one that began
@@ -254,7 +297,7 @@ class PipeRun:
         if self._counting:
             return 0
         live = {
-            task.shard.index: progress.rejected
+            task.shard.index: progress.counts.rejected
             for task, progress in self._running.items()
             if task.window is None
         }
@@ -262,8 +305,15 @@ class PipeRun:
         for index, run in enumerate(self._shards):
             is_tight = is_tight and run.result is not None
             if is_tight or run.shard.ranges[0].exact:
-                sure += live.get(index, 0) if run.result is None else run.result.rejected
+                sure += live.get(index, 0) if run.result is None else run.result.counts.rejected
         return sure
+
+    def _counts(self) -> Counts:
+        """What became of the rows so far, in shards that are done and in those that run."""
+        if self._counting:
+            return Counts()
+        done = total(result.counts for result in self.results)
+        return done + total(progress.counts for progress in self._live())
 
     def _live(self) -> list[Progress]:
         """The counters of attempts that run, and of those that a failure or a stop ended. What a search
@@ -288,7 +338,7 @@ class PipeRun:
                 replace(row, record=None if row.record is None else before + row.record)
                 for row in result.first_rejects
             ]
-            before += result.records
+            before += result.counts.records
         return found[:NAMED_REJECTS]
 
     def report(self) -> PipeReport:
@@ -297,19 +347,18 @@ class PipeRun:
             return self._report()
 
     def _report(self) -> PipeReport:
-        results = [] if self._counting else self.results
-        live = [] if self._counting else self._live()
+        results, counts = [] if self._counting else self.results, self._counts()
         ram_bytes = sum(progress.rss_bytes for progress in self._running.values())
         self._peak_ram_bytes = max(self._peak_ram_bytes, ram_bytes)
         return PipeReport(
             pipe_index=self.index,
             status=self.status,
-            total_processed=sum(r.records for r in results) + sum(p.read for p in live),
-            success_count=sum(r.written for r in results) + sum(p.written for p in live),
-            error_count=sum(r.rejected for r in results) + sum(p.rejected for p in live),
-            dropped_count=sum(r.dropped for r in results) + sum(p.dropped for p in live),
-            added_count=sum(r.added for r in results) + sum(p.added for p in live),
-            deferred_count=sum(r.deferred for r in results),
+            total_processed=counts.records,
+            success_count=counts.written,
+            error_count=counts.rejected,
+            dropped_count=counts.dropped,
+            added_count=counts.added,
+            deferred_count=counts.deferred,
             deferred_to=_summed(r.deferred_to for r in results),
             ram_bytes=ram_bytes,
             peak_ram_bytes=self._peak_ram_bytes,
@@ -317,7 +366,7 @@ class PipeRun:
             error=self.error,
             start_time=self._started,
             end_time=self._ended,
-            bytes_read=sum(r.bytes_read for r in results) + sum(p.bytes_read for p in live),
+            bytes_read=counts.bytes_read,
             bytes_total=self.planned.input.bytes_total,
             shards_done=len(results),
             shard_count=len(self._shards),
@@ -332,14 +381,15 @@ class PipeRun:
 
 
 def _worker_report(task: Task, progress: Progress) -> WorkerReport:
+    counts = progress.counts
     return WorkerReport(
         shard=task.shard.index,
         attempt=task.attempt,
         host=progress.host,
         pid=progress.pid,
-        total_processed=progress.read,
-        error_count=progress.rejected,
-        bytes_read=progress.bytes_read,
+        total_processed=counts.records,
+        error_count=counts.rejected,
+        bytes_read=counts.bytes_read,
         ram_bytes=progress.rss_bytes,
         quiet_s=progress.quiet_s(),
     )
@@ -347,7 +397,7 @@ def _worker_report(task: Task, progress: Progress) -> WorkerReport:
 
 def _summed(counts: Iterable[Iterable[tuple[str, int]]]) -> dict[str, int]:
     """Counts by name, the largest first."""
-    total: Counter[str] = Counter()
+    summed: Counter[str] = Counter()
     for some in counts:
-        total.update(dict(some))
-    return dict(total.most_common())
+        summed.update(dict(some))
+    return dict(summed.most_common())

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from zoopipe.adapters.base import InputPlan, OutputAdapter
 from zoopipe.errors import DeclarationError, OutputError
+from zoopipe.runtime.fingerprint import fingerprint
+from zoopipe.runtime.state import Finished, StateFile
 from zoopipe.stages.rejects import META_NAMES, reject_columns
-from zoopipe.storage.staging import Staging, resolve_target
+from zoopipe.storage.parts import Part
+from zoopipe.storage.publish import resolve_target
+from zoopipe.storage.staging import Staging
 from zoopipe.validation import compile_plan
 
 if TYPE_CHECKING:
@@ -36,6 +39,11 @@ class PlannedPipe:
         merge: whether one file is published, or one a shard.
         counted: whether the shards are counted before they are run, because hooks ask for the
             number of each record in the whole input.
+        plan: the fingerprint of all this.
+        state: what is done so far, on disk.
+        resumes: whether what is done stays on disk when the run is stopped or fails.
+        kept: the shards that an earlier run has done.
+        published: what an earlier run has published, which had come so far.
     """
 
     index: int
@@ -47,12 +55,32 @@ class PlannedPipe:
     reject_staging: Staging | None
     merge: bool
     counted: bool
+    plan: dict[str, str]
+    state: StateFile
+    resumes: bool = False
+    kept: tuple[Finished, ...] = ()
+    published: tuple[Part, ...] = ()
 
-    def remove_staging(self) -> None:
-        """Removes what attempts have staged."""
-        self.staging.remove()
-        if self.reject_staging is not None:
-            self.reject_staging.remove()
+    @property
+    def stagings(self) -> list[Staging]:
+        """The staging folders, that of the state last."""
+        folders = [] if self.reject_staging is None else [self.reject_staging]
+        return [*folders, self.staging]
+
+    def leave(self, is_done: bool) -> None:
+        """Ends the hold on the staging folders; safe to call twice.
+
+        Args:
+            is_done: whether the pipe is published.
+
+        Effect: they are gone, unless a resume is to find them, or whoever finishes the commit.
+        """
+        stays = not is_done and (self.resumes or self.state.is_committed)
+        for staging in self.stagings:
+            if stays:
+                staging.release()
+            else:
+                staging.remove()
 
 
 def target_of(adapter: OutputAdapter) -> Path:
@@ -61,27 +89,23 @@ def target_of(adapter: OutputAdapter) -> Path:
 
 
 def plan_pipes(pipes: Sequence[Pipe], shards: int, merge: bool) -> list[PlannedPipe]:
-    """Plans every pipe, or none.
+    """Plans every pipe.
 
-    Effect: staging folders exist beside the targets; if this raises, none is left.
+    Args:
+        pipes: the declarations.
+        shards: how many shards each input is cut into.
+        merge: whether one file is published, or one a shard.
+
+    Effect: none; the targets are not held yet.
 
     Raises:
         InputError: an input is missing, cannot be read or has no usable header.
         OutputError: an output cannot be written.
     """
-    run_id = uuid4().hex[:12]
-    planned: list[PlannedPipe] = []
-    try:
-        for index, pipe in enumerate(pipes):
-            planned.append(_plan_pipe(index, pipe, shards, merge, run_id))
-    except BaseException:
-        for done in planned:
-            done.remove_staging()
-        raise
-    return planned
+    return [_plan_pipe(index, pipe, shards, merge) for index, pipe in enumerate(pipes)]
 
 
-def _plan_pipe(index: int, pipe: Pipe, shards: int, merge: bool, run_id: str) -> PlannedPipe:
+def _plan_pipe(index: int, pipe: Pipe, shards: int, merge: bool) -> PlannedPipe:
     plan = pipe.input_adapter.plan(shards)
     if plan.why_whole and shards > 1:
         logger.warning(
@@ -94,10 +118,13 @@ def _plan_pipe(index: int, pipe: Pipe, shards: int, merge: bool, run_id: str) ->
     model = pipe.schema_model
     columns = _model_columns(model, plan) if model is not None else plan.columns or plan.head
     names = reject_columns(plan.columns)
-    staging = Staging(target_of(pipe.output_adapter), run_id)
+    staging = Staging(target_of(pipe.output_adapter))
     reject_staging = None
     if pipe.error_output_adapter is not None:
-        reject_staging = Staging(target_of(pipe.error_output_adapter), run_id)
+        reject_staging = Staging(target_of(pipe.error_output_adapter))
+        if reject_staging.target == staging.target:
+            raise OutputError(f"output and error output are both {staging.target}")
+    pipe.output_adapter.check(columns)
     planned = PlannedPipe(
         index=index,
         pipe=pipe,
@@ -108,18 +135,10 @@ def _plan_pipe(index: int, pipe: Pipe, shards: int, merge: bool, run_id: str) ->
         reject_staging=reject_staging,
         merge=merge,
         counted=pipe.has_entries and len(plan.shards) > 1,
+        plan=fingerprint(pipe, plan, merge),
+        state=StateFile(staging, reject_staging),
     )
-    try:
-        staging.create()
-        pipe.output_adapter.check(columns)
-        _check_columns(planned)
-        if reject_staging is not None:
-            if reject_staging.target == staging.target:
-                raise OutputError(f"output and error output are both {staging.target}")
-            reject_staging.create()
-    except BaseException:
-        planned.remove_staging()
-        raise
+    _check_columns(planned)
     return planned
 
 

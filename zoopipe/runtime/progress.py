@@ -9,15 +9,18 @@ from __future__ import annotations
 import os
 import time
 from array import array
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
+from zoopipe.counts import COUNTED, Counts
 from zoopipe.errors import RunStopped
 from zoopipe.runtime.logs import LogLine, LogRelay
 
-#: How many 64-bit integers driver and worker share where they share memory.
-SLOTS = 8
-_READ, _WRITTEN, _REJECTED, _DROPPED, _ADDED, _BYTES, _RSS, _STOP = range(SLOTS)
+_RSS = len(COUNTED)
+_STOP = _RSS + 1
+#: How many 64-bit integers driver and worker share where they share memory: the counts, in order, the
+#: worker's memory, and whether it is to stop.
+SLOTS = _STOP + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,41 +82,14 @@ class Progress:
         """Notes that the attempt runs."""
         self.pid, self.has_begun = pid, True
 
-    def count(
-        self, read: int, written: int, rejected: int, dropped: int, added: int, size: int
-    ) -> None:
-        """Adds what became of one block; `size` in bytes of input."""
-        cells = self._cells
-        cells[_READ] += read
-        cells[_WRITTEN] += written
-        cells[_REJECTED] += rejected
-        cells[_DROPPED] += dropped
-        cells[_ADDED] += added
-        cells[_BYTES] += size
-
     @property
-    def read(self) -> int:
-        return int(self._cells[_READ])
+    def counts(self) -> Counts:
+        """What became of the rows so far; the worker sets it after each block."""
+        return Counts(*self._cells[:_RSS])
 
-    @property
-    def written(self) -> int:
-        return int(self._cells[_WRITTEN])
-
-    @property
-    def rejected(self) -> int:
-        return int(self._cells[_REJECTED])
-
-    @property
-    def dropped(self) -> int:
-        return int(self._cells[_DROPPED])
-
-    @property
-    def added(self) -> int:
-        return int(self._cells[_ADDED])
-
-    @property
-    def bytes_read(self) -> int:
-        return int(self._cells[_BYTES])
+    @counts.setter
+    def counts(self, counts: Counts) -> None:
+        self._cells[:_RSS] = array("q", astuple(counts))
 
     @property
     def rss_bytes(self) -> int:

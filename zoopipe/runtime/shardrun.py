@@ -60,10 +60,14 @@ class ShardRun:
             self.result = result
             return True
         assert self._search is not None, "windows are a search's"
-        if not self._search.passed(result.records):
+        if not self._search.passed(result.counts.records):
             # No record alone does it: perhaps it was bad luck.
             self._search = None
         return False
+
+    def restore(self, result: ShardResult, attempts: int) -> None:
+        """Takes what an earlier run has done."""
+        self.result, self.attempts = result, attempts
 
     def lose(
         self, task: Task, lost: Lost, progress: Progress, policy: RetryPolicy, now: float
@@ -96,7 +100,7 @@ class ShardRun:
         if self._searches == _MOST_SEARCHES or len(self._killers) == _MOST_KILLERS:
             raise WorkerLostError(f"{sentence}{tries}, and no one record of it ends its worker")
         # All records that were counted had passed every stage.
-        self._search = Search(progress.read)
+        self._search = Search(progress.counts.records)
         self._searches += 1
 
 

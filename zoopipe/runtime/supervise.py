@@ -12,6 +12,7 @@ from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING
 
 from zoopipe.errors import RunStopped, WorkerLostError, ZooPipeError
+from zoopipe.ledger import Ledger
 from zoopipe.report import FlowReport, PipeReport, PipeStatus
 from zoopipe.runtime.commit import commit
 from zoopipe.runtime.engine import Attempt, Done, End, Lost, Raised
@@ -22,6 +23,7 @@ from zoopipe.runtime.progress import Progress
 from zoopipe.runtime.retry import Supervision
 from zoopipe.runtime.task import Task
 from zoopipe.runtime.threads import in_thread
+from zoopipe.storage.parts import Part
 
 if TYPE_CHECKING:
     from zoopipe.runtime.engine import BaseEngine
@@ -47,7 +49,7 @@ class Supervisor:
         self._kill_at: dict[int, float] = {}
         self._stalled: set[int] = set()
         # By the index of the pipe; one after the other, for there is one disk.
-        self._commits: dict[int, Future[None]] = {}
+        self._commits: dict[int, Future[tuple[Part, ...]]] = {}
         self._committing = threading.Lock()
         self._short_since = 0.0
         self._finished = threading.Event()
@@ -85,7 +87,8 @@ class Supervisor:
     @property
     def report(self) -> FlowReport:
         """A snapshot of all pipes."""
-        return FlowReport(tuple(self.pipe_reports))
+        ledger = Ledger(tuple(run.ledger() for run in self._runs))
+        return FlowReport(tuple(self.pipe_reports), ledger)
 
     def get_pipe_report(self, index: int) -> PipeReport:
         """A snapshot of one pipe; `IndexError` where there is none."""
@@ -114,8 +117,9 @@ class Supervisor:
             logger.exception("the supervisor failed")
             self._end_all(f"the run failed in the driver: {type(error).__name__}: {error}")
         finally:
+            are_done = all(run.status is PipeStatus.COMPLETED for run in self._runs)
             for run in self._runs:
-                run.planned.remove_staging()
+                run.planned.leave(are_done)
             self._finished.set()
             atexit.unregister(self.stop)
 
@@ -136,6 +140,8 @@ class Supervisor:
 
     def _loop(self) -> None:
         try:
+            for run in self._runs:
+                self._go_on(run)
             while not self._is_over():
                 self._obey_stop()
                 self._launch()
@@ -145,6 +151,15 @@ class Supervisor:
                 self._watch()
         finally:
             self._leave_workers()
+
+    def _go_on(self, run: PipeRun) -> None:
+        """Does what is left of a pipe of which an earlier run has done everything."""
+        if run.planned.published:
+            run.committed(run.planned.published)
+            self._complete(run)
+        elif run.is_done:
+            run.begin()
+            self._commit(run)
 
     def _is_over(self) -> bool:
         return not self._attempts and all(run.is_finished for run in self._runs)
@@ -223,7 +238,7 @@ class Supervisor:
         self._kill_at.pop(id(attempt), None)
         self._stalled.discard(id(attempt))
         if run.is_finished and run.running == [attempt.task]:
-            run.planned.remove_staging()
+            run.planned.leave(is_done=False)
         run.ended(attempt.task)
 
     def _commit(self, run: PipeRun) -> None:
@@ -232,21 +247,30 @@ class Supervisor:
             self._fail(run, too_many(run))
             return
 
-        def do() -> None:
+        def do() -> tuple[Part, ...]:
             with self._committing:
-                commit(run)
+                return commit(run)
 
         self._commits[run.index] = in_thread(do, "zoopipe-commit")
 
     def _finish_commits(self) -> None:
         for index in [index for index, future in self._commits.items() if future.done()]:
-            run, error = self._runs[index], self._commits.pop(index).exception()
-            if error is not None:
-                self._fail(run, _sentence(error))
-            else:
+            run, committed = self._runs[index], self._commits.pop(index)
+            error = committed.exception()
+            if error is None:
                 _log_rejects(run)
-            run.planned.remove_staging()
-            run.finish(PipeStatus.COMPLETED)
+                run.committed(committed.result())
+                self._complete(run)
+            else:
+                self._fail(run, _sentence(error) + _what_is_left(run))
+                run.planned.leave(is_done=False)
+
+    def _complete(self, run: PipeRun) -> None:
+        """Ends a pipe that is published."""
+        # Of several pipes that a later run may go on with, it has to know those that are done.
+        if not run.planned.resumes or len(self._runs) == 1:
+            run.planned.leave(is_done=True)
+        run.finish(PipeStatus.COMPLETED)
 
     def _fail(self, run: PipeRun, error: str) -> None:
         logger.error("pipe %d failed: %s", run.index, error)
@@ -293,7 +317,7 @@ class Supervisor:
                 self._ask_to_stop(run)
             if run.is_given_up:
                 self._fail(run, too_many(run))
-                run.planned.remove_staging()
+                run.planned.leave(is_done=False)
 
     def _watch_stall(self, key: int, attempt: Attempt) -> None:
         """Says, once, that an attempt makes no progress."""
@@ -351,6 +375,16 @@ def _sentence(error: BaseException) -> str:
         return str(error)
     logger.error("the driver failed", exc_info=error)
     return f"the pipe failed in the driver: {type(error).__name__}: {error}"
+
+
+def _what_is_left(run: PipeRun) -> str:
+    """What there is to do after a commit that failed midway, as the end of a sentence."""
+    if not run.planned.state.is_committed:
+        return ""
+    return (
+        f"; all of it is staged and whole: the next run with this output publishes it first, "
+        f"or `zoopipe clean {run.planned.staging.target}` does"
+    )
 
 
 def _log_rejects(run: PipeRun) -> None:

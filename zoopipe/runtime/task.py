@@ -15,13 +15,14 @@ import psutil
 import pyarrow as pa
 
 from zoopipe.adapters.base import Block, FileRange, PartWriter, Shard, append_range
-from zoopipe.errors import HookError, OutputError, RunStopped, ZooPipeError, in_tree
+from zoopipe.counts import Counts
+from zoopipe.errors import HookError, RunStopped, ZooPipeError, in_tree
 from zoopipe.reasons import Reason
 from zoopipe.runtime.progress import Progress
 from zoopipe.stages.chain import Chain, Outcome
 from zoopipe.stages.read import cut_block, read_blocks
 from zoopipe.stages.rejects import NAMED_REJECTS, RejectedRow
-from zoopipe.storage.staging import writing
+from zoopipe.storage.parts import Part, PartFile
 
 if TYPE_CHECKING:
     from zoopipe.pipe import Pipe
@@ -86,31 +87,22 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class ShardResult:
-    """What an attempt hands back. Counts are rows.
+    """What an attempt hands back.
 
     Attributes:
         ranges: what was really read of each file, from one record's start to another's.
-        records: input records read.
+        counts: what became of the rows.
         part, rejects: the staged files; rejects None where there are none.
-        written, rejected, dropped, added: what became of them.
-        deferred: rows that pydantic was given, whole or in part.
         deferred_to: field, or whole rows, and how many pydantic was given of it.
-        bytes_read: bytes of input.
         summary: (field, error type) and how many rows it was a reason for.
         first_rejects: the first rejected rows, where no error output shows them.
     """
 
     ranges: tuple[FileRange, ...]
-    records: int
-    part: Path | None = None
-    rejects: Path | None = None
-    written: int = 0
-    rejected: int = 0
-    dropped: int = 0
-    added: int = 0
-    deferred: int = 0
+    counts: Counts
+    part: Part | None = None
+    rejects: Part | None = None
     deferred_to: tuple[tuple[str, int], ...] = ()
-    bytes_read: int = 0
     summary: tuple[tuple[tuple[str, str], int], ...] = ()
     first_rejects: tuple[RejectedRow, ...] = ()
 
@@ -168,7 +160,7 @@ class _Attempt:
         progress.rss_bytes = self._process.memory_info().rss
         self._ranges: list[FileRange] = []
         self._records = 0
-        self._totals: Counter[str] = Counter()
+        self._counts = Counts()
         self._summary: Counter[tuple[str, str]] = Counter()
         self._deferred_to: Counter[str] = Counter()
         self._first_rejects: list[RejectedRow] = []
@@ -188,10 +180,9 @@ class _Attempt:
                     lambda outcome: self._write(outcome, writer, rejects),
                     chain.ordered,
                 )
-            writer.close()
-            rejects.close()
+            result = self._result(writer.close(), rejects.close())
             undo.pop_all()
-        return self._result(rejects.path if rejects.is_written else None)
+        return result
 
     @contextlib.contextmanager
     def _says_why_so_far(self) -> Iterator[None]:
@@ -229,37 +220,20 @@ class _Attempt:
         self._deferred_to.update(outcome.deferred_to)
         if len(self._first_rejects) < NAMED_REJECTS:
             self._first_rejects += outcome.first_rejects
-        self._totals.update(
-            records=block.records,
-            written=outcome.encoded.rows,
-            rejected=outcome.rejected,
-            dropped=outcome.dropped,
-            added=outcome.added,
-            deferred=outcome.deferred,
-            bytes_read=block.bytes_read,
-        )
-        self._progress.count(
-            block.records,
-            outcome.encoded.rows,
-            outcome.rejected,
-            outcome.dropped,
-            outcome.added,
-            block.bytes_read,
-        )
+        self._counts += outcome.counts
+        self._progress.counts = self._counts
         self._progress.rss_bytes = self._process.memory_info().rss
         self._progress.check_stop()
 
-    def _result(self, rejects: Path | None) -> ShardResult:
-        totals = dict.fromkeys(("records", "written", "rejected", "dropped", "added"), 0)
-        totals.update(self._totals)
+    def _result(self, part: Part, rejects: Part | None) -> ShardResult:
         return ShardResult(
             ranges=tuple(self._ranges),
-            part=self._task.part,
+            counts=self._counts,
+            part=part,
             rejects=rejects,
             summary=tuple(self._summary.items()),
             deferred_to=tuple(self._deferred_to.items()),
             first_rejects=tuple(self._first_rejects[:NAMED_REJECTS]),
-            **totals,
         )
 
 
@@ -313,38 +287,29 @@ def _count(task: Task, progress: Progress) -> ShardResult:
         progress.check_stop()
         append_range(ranges, FileRange(block.source, block.start, block.end))
         records += block.records
-    return ShardResult(tuple(ranges), records)
+    return ShardResult(tuple(ranges), Counts(records=records))
 
 
 class _RejectsPart:
     """Rejected rows, staged as an Arrow stream; nothing is made where there are none."""
 
     def __init__(self, path: Path | None) -> None:
-        self.path = path
-        self._file: pa.OSFile | None = None
-        self._stream: pa.RecordBatchStreamWriter | None = None
-
-    @property
-    def is_written(self) -> bool:
-        """Whether there is a file."""
-        return self._stream is not None
+        self._path = path
+        self._file: PartFile | None = None
+        self._rows = 0
 
     def write(self, batch: pa.RecordBatch) -> None:
-        assert self.path is not None, "rows are rejected to a file"
-        with writing(self.path):
-            if self._stream is None:
-                self._file = pa.OSFile(str(self.path), "wb")
-                self._stream = pa.ipc.new_stream(self._file, batch.schema)
-            self._stream.write_batch(batch)
+        assert self._path is not None, "rows are rejected to a file"
+        if self._file is None:
+            self._file = PartFile(self._path, durable=False)
+            self._file.write(batch.schema.serialize())
+        self._file.write(batch.serialize())
+        self._rows += batch.num_rows
 
-    def close(self) -> None:
-        if self.path is not None and self._stream is not None and self._file is not None:
-            with writing(self.path):
-                self._stream.close()
-                self._file.close()
+    def close(self) -> Part | None:
+        """Ends the part, and says what it holds; None where no row was rejected."""
+        return None if self._file is None else self._file.close(self._rows)
 
     def discard(self) -> None:
-        with contextlib.suppress(OutputError, pa.ArrowException):
-            self.close()
-        if self.path is not None:
-            self.path.unlink(missing_ok=True)
+        if self._file is not None:
+            self._file.discard()

@@ -15,6 +15,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from zoopipe.adapters.base import Block, Encoded, PartWriter
 from zoopipe.arrays import utf8_array
 from zoopipe.columns import NonFinite, record_batch
+from zoopipe.counts import Counts
 from zoopipe.errors import HookError
 from zoopipe.hooks import (
     AnyHook,
@@ -45,9 +46,7 @@ class Outcome:
         block: the block; its batch is not needed any more.
         encoded: what is to be written.
         rejects: the rejected rows, or None.
-        rejected: how many rows were rejected.
-        dropped, added: rows that hooks dropped and added.
-        deferred: rows that pydantic was given, whole or in part.
+        counts: what became of its rows.
         deferred_to: how many it was given of each field, or as whole rows.
         summary: how often each (field, error type) was a reason.
         first_rejects: the first rejected rows of the block, where no error output shows them.
@@ -56,10 +55,7 @@ class Outcome:
     block: Block
     encoded: Encoded
     rejects: pa.RecordBatch | None
-    rejected: int
-    dropped: int
-    added: int
-    deferred: int
+    counts: Counts
     deferred_to: Counter[str]
     summary: Counter[tuple[str, str]]
     first_rejects: list[RejectedRow]
@@ -173,10 +169,15 @@ class Chain:
             block=block,
             encoded=encoded,
             rejects=rejects,
-            rejected=rejected,
-            dropped=flow.dropped,
-            added=flow.added,
-            deferred=flow.deferred,
+            counts=Counts(
+                records=block.records,
+                written=encoded.rows,
+                rejected=rejected,
+                dropped=flow.dropped,
+                added=flow.added,
+                deferred=flow.deferred,
+                bytes_read=block.bytes_read,
+            ),
             deferred_to=flow.deferred_to,
             summary=summarize(block, flow.refused),
             first_rejects=first,

@@ -12,6 +12,7 @@ from typing import IO, Any, Literal
 
 import pyarrow as pa
 
+from zoopipe.checks import check_unicode
 from zoopipe.errors import DeclarationError, InputError
 
 Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -67,6 +68,7 @@ def find_files(patterns: Sequence[str]) -> tuple[str, ...]:
 def _check_readable(path: str) -> None:
     if os.path.isdir(path):
         raise InputError(f"cannot read {path}: it is a folder; name its files, or use a glob")
+    check_unicode(path, InputError)
     try:
         with open(path, "rb"):
             pass

@@ -1,84 +1,212 @@
-"""Where attempts write, and the one step that makes their work visible.
+"""Where attempts write: a folder beside each target, which one run at a time may hold.
 
-Each run has a staging folder beside each target, on the same file system, so that publishing is
-a rename: `.<target>.zoopipe-<run>/`. Nothing under the target's own name is touched before.
+`.<target>.zoopipe/` is on the target's own file system, so that publishing is a rename. Nothing under the
+target's own name is touched before. The folder has the same name in every run, so that a run can find what
+one before it left; who holds it has locked the file `lock` in it. The system takes the lock from a process
+that ends, however it ends: a folder whose lock is free belongs to a run that is surely dead.
 """
 
 from __future__ import annotations
 
-import errno
+import fcntl
 import hashlib
+import json
 import os
+import platform
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import stat
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
-from typing import IO
+from uuid import uuid4
 
 from zoopipe.errors import OutputError
+from zoopipe.storage.parts import writing
 
-# 120 MB of cached pages on ext4: 35 ms by 1 to 4 MiB, 39 by 256 KiB, 44 by copy_file_range or sendfile,
-# which go through a pipe of 64 KiB. To share blocks is no choice: a part begins inside of a block.
-_COPY_BYTES = 1 << 21
-# How much is written before the disk is given it. With 8 MiB the last fsync waits for 3 ms, not for 60
-# (240 MB), at no more CPU; the pages stay cached.
-_FLUSH_BYTES = 1 << 23
+_LOCK = "lock"
+# A folder's name, and what is added to that of one that is being removed.
+_NAME = re.compile(r"\.(?P<target>.+)\.zoopipe(?P<trash>-[0-9a-f]{12})?", re.DOTALL)
 
-_MOST_REMOVALS = 5
+# Locks that this process holds. A forked worker has copies of them, and must not keep a lock that its
+# driver has lost.
+_held: set[int] = set()
 
 
-def resolve_target(output: str) -> Path:
-    """The file that writing to `output` means: absolute, symbolic links followed.
+def _drop_inherited() -> None:
+    for descriptor in _held:
+        with suppress(OSError):
+            os.close(descriptor)
+    _held.clear()
 
-    Raises:
-        OutputError: it is there and is not a regular file, so that a rename would destroy it.
-    """
-    target = Path(os.path.realpath(output))
-    with writing(target):
-        # /dev/stdout may lead to a regular file, which a rename would take from under its writer.
-        if os.path.abspath(output).startswith("/dev/") and not output.startswith("/dev/shm/"):
-            raise OutputError(f"cannot write {output}: it is a device, not a regular file")
-        if target.is_dir():
-            raise OutputError(f"cannot write {output}: it is a folder")
-        if target.exists() and not target.is_file():
-            raise OutputError(
-                f"cannot write {output}: it is a device or a pipe, not a regular file"
-            )
-    return target
+
+os.register_at_fork(after_in_child=_drop_inherited)
 
 
 class Staging:
-    """The staging folder of one target in one run."""
+    """The staging folder of one target."""
 
-    def __init__(self, target: Path, run_id: str) -> None:
+    def __init__(self, target: Path) -> None:
         self.target = target
-        self.folder = target.parent / f".{_short(target.name)}.zoopipe-{run_id}"
+        self.folder = target.parent / f".{_short(target.name)}.zoopipe"
+        self._lock: int | None = None
 
-    def create(self) -> None:
-        """Makes the folder, and the target's parents.
+    @classmethod
+    def at(cls, folder: Path) -> Staging:
+        """The staging of which only the folder is known; a long target's name is not."""
+        match = _NAME.fullmatch(folder.name)
+        assert match is not None and match["trash"] is None, "it is a staging folder's name"
+        return cls(folder.with_name(match["target"]))
+
+    def acquire(self) -> None:
+        """Makes the folder, and the target's parents, where they are missing, and locks it.
+
+        Effect: what a dead run left in it is still there.
 
         Raises:
-            OutputError: it cannot be made or written to.
+            OutputError: another run holds it, or it cannot be made or written to.
         """
         with writing(self.target):
-            # The rows of a target that only its owner may read are not for others either.
-            self.folder.mkdir(mode=0o700, parents=True)
-            probe = self.folder / "probe"
-            probe.touch()
-            probe.unlink()
+            while self._lock is None:
+                # The rows of a target that only its owner may read are not for others either.
+                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                # Its last holder may remove it at any moment: then it is made once more.
+                with suppress(FileNotFoundError):
+                    self._check_owner()
+                    self._lock = self._locked()
+            for path in _leftovers(self.target.parent, self.folder.name):
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _locked(self) -> int:
+        """The lock's descriptor. Raises `FileNotFoundError` where the folder was removed meanwhile."""
+        path = self.folder / _LOCK
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.path.samestat(os.fstat(descriptor), path.stat()):
+                raise FileNotFoundError(path)
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, _owner())
+        except BlockingIOError as error:
+            holder = _holder(descriptor)
+            os.close(descriptor)
+            raise OutputError(
+                f"cannot write {self.target}: another run is writing it{holder}; wait for its end"
+            ) from error
+        except BaseException:
+            os.close(descriptor)
+            raise
+        _held.add(descriptor)
+        return descriptor
+
+    def _check_owner(self) -> None:
+        """Refuses a folder that somebody else has put where anybody may put one."""
+        found, parent = self.folder.lstat(), self.folder.parent.stat()
+        is_shared = bool(parent.st_mode & stat.S_ISVTX)
+        if not stat.S_ISDIR(found.st_mode) or (is_shared and found.st_uid != os.geteuid()):
+            raise OutputError(
+                f"cannot write {self.target}: {self.folder} is no folder of this user's; remove it"
+            )
 
     def part(self, shard: int, attempt: int) -> Path:
         """The file that one attempt at one shard writes."""
         return self.folder / f"shard-{shard:05d}.attempt-{attempt}"
 
+    def file(self, name: str) -> Path:
+        """A file of the folder, by a name that was read from a file.
+
+        Raises:
+            ValueError: the name would lead out of the folder.
+        """
+        if name in ("", ".", "..") or "/" in name or "\0" in name:
+            raise ValueError("a staged file's name leads out of its folder")
+        return self.folder / name
+
+    def beside(self, name: str) -> Path:
+        """A file beside the target, by a name that was read from a file. Raises like `file`."""
+        return self.target.parent / self.file(name).name
+
+    def clear(self, keep: Collection[Path] = ()) -> None:
+        """Removes all that is in the folder but the lock and the files to `keep`."""
+        with writing(self.target):
+            for path in self.folder.iterdir():
+                if path.name != _LOCK and path not in keep:
+                    path.unlink(missing_ok=True)
+
     def remove(self) -> None:
-        """Removes the folder and all that is in it; safe to call twice."""
-        # A worker that was given up may begin a file while the folder is emptied; afterwards it cannot.
-        for _ in range(_MOST_REMOVALS):
-            shutil.rmtree(self.folder, ignore_errors=True)
-            if not self.folder.exists():
-                return
+        """Removes the folder and all that is in it, and unlocks it; safe to call twice.
+
+        Effect: what an attempt that was given up still begins to write fails.
+        """
+        if self._lock is None:
+            return
+        # At once, for all who know the path; from then on the next run may make its own.
+        gone = self.folder.with_name(f"{self.folder.name}-{uuid4().hex[:12]}")
+        try:
+            os.rename(self.folder, gone)
+        except OSError:
+            gone = self.folder
+        shutil.rmtree(gone, ignore_errors=True)
+        self.release()
+
+    def leave_unused(self) -> None:
+        """Ends the hold on a folder that no run was begun in: what was there before stays."""
+        if self._lock is not None and self._is_empty():
+            self.remove()
+        self.release()
+
+    def _is_empty(self) -> bool:
+        with suppress(OSError):
+            return os.listdir(self.folder) == [_LOCK]
+        return False
+
+    def release(self) -> None:
+        """Unlocks the folder and leaves it as it is, for a run that goes on; safe to call twice."""
+        if self._lock is not None:
+            _held.discard(self._lock)
+            os.close(self._lock)
+            self._lock = None
+
+
+def staging_folders(path: Path) -> list[Path]:
+    """The staging folders that there are, or were about to be removed, of a target or in a folder."""
+    is_folder = path.is_dir()
+    target = Path(os.path.realpath(path))
+    wanted = None if is_folder else Staging(target).folder
+    with writing(path):
+        found = sorted((target if is_folder else target.parent).iterdir())
+    folders = dict.fromkeys(
+        each.with_name(f".{match['target']}.zoopipe")
+        for each in found
+        if (match := _NAME.fullmatch(each.name)) and _is_ours(each, bool(match["trash"]))
+    )
+    return [folder for folder in folders if wanted in (None, folder)]
+
+
+def _is_ours(folder: Path, is_trash: bool) -> bool:
+    return folder.is_dir() and not folder.is_symlink() and (is_trash or (folder / _LOCK).is_file())
+
+
+def _leftovers(parent: Path, folder: str) -> Iterator[Path]:
+    """Folders that were about to be removed when their run was killed."""
+    for path in parent.iterdir():
+        if path.name.startswith(f"{folder}-") and _NAME.fullmatch(path.name):
+            yield path
+
+
+def _owner() -> bytes:
+    since = datetime.now().astimezone().isoformat(timespec="seconds")
+    return json.dumps({"host": platform.node(), "pid": os.getpid(), "since": since}).encode()
+
+
+def _holder(descriptor: int) -> str:
+    """Who holds a lock, as the end of a sentence; nothing where that is not known."""
+    try:
+        owner = json.loads(os.pread(descriptor, 1 << 10, 0))
+        return f" (process {owner['pid']} on {owner['host']}, since {owner['since']})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _short(name: str) -> str:
@@ -86,134 +214,3 @@ def _short(name: str) -> str:
     if len(os.fsencode(name)) <= 200:
         return name
     return hashlib.sha256(os.fsencode(name)).hexdigest()
-
-
-class PartFile:
-    """A staged file, written in order; whole once `close` returns, and on the disk if `durable`.
-
-    Args:
-        path: the file.
-        append: go on with a file that is there, instead of making one.
-        durable: give the disk what is written as it comes, and wait for it in `close`. A part that is
-            only copied into another file needs neither: mostly it is gone before it reaches the disk.
-
-    Raises:
-        OutputError: from every method, when the disk is full or fails; an error on close is
-            one, never swallowed.
-    """
-
-    def __init__(self, path: Path, append: bool = False, durable: bool = True) -> None:
-        self.path = path
-        self._durable = durable
-        with writing(path):
-            mode = "r+b" if append else "xb"
-            self._file: IO[bytes] = open(path, mode, buffering=0)  # noqa: SIM115
-            self.bytes_written = self._file.seek(0, os.SEEK_END)
-        self._bytes_flushed = self.bytes_written
-
-    def write(self, data: bytes | memoryview) -> None:
-        """Writes all of `data`."""
-        view = memoryview(data).cast("B")
-        with writing(self.path):
-            while view.nbytes:
-                written = self._file.write(view)
-                self.bytes_written += written
-                view = view[written:]
-            self._flush()
-
-    def append_file(self, path: Path) -> None:
-        """Writes all of another file."""
-        buffer = memoryview(bytearray(_COPY_BYTES))
-        with writing(self.path), open(path, "rb", buffering=0) as source:
-            left = os.fstat(source.fileno()).st_size
-            while left > 0:
-                size = source.readinto(buffer)
-                if not size:
-                    raise OSError(errno.EIO, "a staged part shrank while it was merged")
-                self.write(buffer[:size])
-                left -= size
-
-    def _flush(self) -> None:
-        """Gives the disk what it was not given yet, if that is much, and does not wait for it."""
-        start, size = self._bytes_flushed, self.bytes_written - self._bytes_flushed
-        if not self._durable or size < _FLUSH_BYTES or not hasattr(os, "posix_fadvise"):
-            return
-        # Linux begins to write dirty pages that it is told are not needed. It is advice: what goes
-        # wrong, fsync says.
-        with suppress(OSError):
-            os.posix_fadvise(self._file.fileno(), start, size, os.POSIX_FADV_DONTNEED)
-        self._bytes_flushed = self.bytes_written
-
-    def close(self) -> None:
-        """Closes the file, and makes it durable if it is to be."""
-        if not self._file.closed:
-            with writing(self.path):
-                if self._durable:
-                    os.fsync(self._file.fileno())
-                self._file.close()
-
-    def discard(self) -> None:
-        """Closes and removes the file."""
-        self._file.close()
-        self.path.unlink(missing_ok=True)
-
-
-def reopen(path: Path) -> PartFile:
-    """A closed part, opened again to append to it."""
-    return PartFile(path, append=True)
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turns the operating system's errors into one sentence with the path."""
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def publish(staged: Path, target: Path) -> None:
-    """Makes a durable staged file the target, in one atomic step, and makes that step durable.
-
-    A file that was there hands its permissions on, as it would if it were opened and written to.
-
-    Effect: readers see the old file or the new one, whole. If this raises it is the old one, unless
-    what failed was making the rename durable.
-    """
-    with writing(target):
-        with suppress(FileNotFoundError):
-            shutil.copymode(target, staged)
-        _rename(staged, target)
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def _rename(staged: Path, target: Path) -> None:
-    """Renames, and where the outcome is unknown looks: a network file system may do what was asked and
-    lose the answer."""
-    ours = staged.stat()
-    try:
-        os.replace(staged, target)
-    except OSError:
-        with suppress(OSError):
-            if os.path.samestat(ours, target.stat()):
-                return
-        raise
-
-
-def part_target(target: Path, number: int) -> Path:
-    """The published name of part `number` (1-based) of a target that is not merged."""
-    return target.with_name(f"{target.stem}_part_{number:05d}{target.suffix}")
-
-
-def remove_parts_beyond(target: Path, count: int) -> None:
-    """Removes the parts with a number above `count` that an earlier, wider run left behind."""
-    pattern = re.compile(re.escape(target.stem) + r"_part_(\d{5})" + re.escape(target.suffix))
-    with writing(target):
-        for path in target.parent.iterdir():
-            match = pattern.fullmatch(path.name)
-            if match and int(match[1]) > count:
-                path.unlink()

@@ -113,7 +113,9 @@ def rejects_in(path: Path) -> list[tuple[int, list[dict[str, Any]]]]:
 
 def staged(folder: Path) -> list[Path]:
     """Whatever of a run is still staged below a folder."""
-    return [path for path in folder.rglob("*") if ".zoopipe-" in path.name]
+    return [
+        path for path in folder.rglob("*") if path.name.startswith(".") and ".zoopipe" in path.name
+    ]
 
 
 # Adapters and hooks; here, where a worker can import them without pytest.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import stat
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from local_runs import Item, items, python, write_items
@@ -15,22 +17,31 @@ from zoopipe import CSVInputAdapter, CSVOutputAdapter, JSONOutputAdapter, Pipe
 from zoopipe.runtime import commit as committing
 
 
+@dataclass(frozen=True)
+class Event:
+    """Something that was made durable or renamed, when it was; a folder has no size."""
+
+    kind: str
+    path: Path
+    inode: int
+    size: int
+
+
 @pytest.fixture
 def disk(monkeypatch):
-    """What was made durable, and what was renamed, in order: ("sync", inode, size) and
-    ("rename", inode, size)."""
+    """What happens on the disk, in order."""
     events = []
     fsync, replace = os.fsync, os.replace
 
     def record_fsync(descriptor):
         fsync(descriptor)
-        found = os.fstat(descriptor)
-        kind = "sync folder" if stat.S_ISDIR(found.st_mode) else "sync"
-        events.append((kind, found.st_ino, 0 if kind == "sync folder" else found.st_size))
+        found, path = os.fstat(descriptor), Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        is_folder = stat.S_ISDIR(found.st_mode)
+        events.append(Event("sync", path, found.st_ino, 0 if is_folder else found.st_size))
 
     def record_replace(source, target):
         found = os.stat(source)
-        events.append(("rename", found.st_ino, found.st_size))
+        events.append(Event("rename", Path(target), found.st_ino, found.st_size))
         replace(source, target)
 
     monkeypatch.setattr(os, "fsync", record_fsync)
@@ -41,7 +52,9 @@ def disk(monkeypatch):
 @pytest.mark.parametrize("merge", [True, False])
 @pytest.mark.parametrize("shards", [1, 3])
 @pytest.mark.parametrize("name", ["out.jsonl", "out.json", "out.csv"])
-def test_files_are_whole_on_the_disk_before_any_is_renamed(tmp_path, disk, name, shards, merge):
+def test_all_is_whole_on_the_disk_and_on_record_before_any_is_renamed(
+    tmp_path, disk, name, shards, merge
+):
     adapter = CSVOutputAdapter if name.endswith(".csv") else JSONOutputAdapter
     pipe = Pipe(
         CSVInputAdapter(write_items(tmp_path / "in.csv", 300, bad=(5, 150, 290))),
@@ -50,16 +63,24 @@ def test_files_are_whole_on_the_disk_before_any_is_renamed(tmp_path, disk, name,
         Item,
     )
     run_sharded(pipe, shards, merge=merge)
-    first = [kind for kind, *_ in disk].index("rename")
-    on_disk = {inode: size for kind, inode, size in disk[:first] if kind == "sync"}
-    published = [path for path in tmp_path.iterdir() if path.name != "in.csv"]
+    published = {path: path.stat() for path in tmp_path.iterdir() if path.name != "in.csv"}
     assert len(published) == 2 * (1 if merge else shards)
-    # Nothing else was waited for: a part that is copied into another file is not published.
-    assert on_disk == {path.stat().st_ino: path.stat().st_size for path in published}
-    # Each rename is on the disk before the next is made.
-    folder = ("sync folder", tmp_path.stat().st_ino, 0)
-    assert [event for event in disk[first:] if event[0] != "rename"] == [folder] * len(published)
-    assert disk[first + 1 :: 2] == [folder] * len(published)
+    first = next(at for at, event in enumerate(disk) if event.path in published)
+    synced = [event for event in disk[:first] if event.kind == "sync"]
+    # Files, then their names, then the record. Nothing else was waited for: a part that is copied
+    # into another file is not published.
+    folders = [tmp_path / f".{name}.zoopipe", tmp_path / f".bad-{name}.zoopipe", tmp_path]
+    *files, record = [event for event in synced if event.path not in folders]
+    assert {event.inode: event.size for event in files} == {
+        found.st_ino: found.st_size for found in published.values()
+    }
+    assert [event.path for event in synced[len(files) : -1]] == folders
+    assert record.path == tmp_path / f".{name}.zoopipe" / "state.jsonl"
+    # All renames, rejects first, and then that they are on the disk.
+    assert [event.kind for event in disk[first:]] == [*["rename"] * len(published), "sync"]
+    renamed = [event.path.name.startswith("bad-") for event in disk[first:-1]]
+    assert renamed == sorted(renamed, reverse=True)
+    assert disk[-1].path == tmp_path
 
 
 @pytest.mark.parametrize("size", [1, 1 << 10, 1 << 30])

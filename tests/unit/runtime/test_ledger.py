@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from zoopipe.adapters.base import FileRange, Shard
+from zoopipe.counts import Counts
 from zoopipe.errors import LedgerError
 from zoopipe.runtime.ledger import check_balance, check_tiling, first_loose_seam
 from zoopipe.runtime.task import ShardResult
 from zoopipe.storage.files import END
+from zoopipe.storage.parts import Part
 
 
-def read(*ranges, path="a", **counts):
-    return ShardResult(
-        tuple(FileRange(path, start, end) for start, end in ranges),
-        counts.pop("records", 0),
-        **counts,
-    )
+def read(*ranges, path="a", part=None, rejects=None, **counts):
+    found = tuple(FileRange(path, start, end) for start, end in ranges)
+    return ShardResult(found, Counts(**counts), part, rejects)
 
 
 def planned(*bounds, path="a", limit=None):
@@ -42,6 +43,13 @@ def test_books_balance_when_every_row_went_one_way(counts):
 def test_books_do_not_balance_when_a_row_is_lost_or_doubled(counts):
     with pytest.raises(LedgerError, match="shard 1: the books do not balance"):
         check_balance(read((0, 1), **counts), "shard 1")
+
+
+@pytest.mark.parametrize("name", ["part", "rejects"])
+def test_books_do_not_balance_when_other_rows_were_staged_than_went_there(name):
+    staged = {name: Part(Path("staged"), 4, 100, "0" * 16)}
+    with pytest.raises(LedgerError, match=r"5 rows were .*, 4 were staged"):
+        check_balance(read((0, 1), records=10, written=5, rejected=5, **staged), "shard 1")
 
 
 PLAN = planned((10, 40), (40, 70), (70, 100))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import threading
@@ -20,13 +21,14 @@ from zoopipe.runtime.parcel import Packer, differing, local_modules, run_parcel,
 from zoopipe.runtime.piperun import PipeRun
 from zoopipe.runtime.plan import plan_pipes
 from zoopipe.runtime.progress import Progress
+from zoopipe.runtime.recovery import begin
 
 
 @pytest.fixture
 def task(tmp_path):
     """The first attempt at a pipe's one shard."""
     pipe = items_pipe(write_items(tmp_path / "in.csv", 30, {4}), tmp_path / "out.jsonl")
-    (planned,) = plan_pipes([pipe], 1, True)
+    (planned,) = begin(plan_pipes([pipe], 1, True), resume=False)
     return PipeRun(planned).next_task()
 
 
@@ -35,9 +37,10 @@ def test_parcel_runs_where_it_is_opened(task):
     progress = Progress()
     end = run_parcel(pickle.loads(sent), progress, "10.0.0.2")
     assert isinstance(end, Done)
-    assert (end.result.records, end.result.written, end.result.rejected) == (30, 29, 1)
-    assert (progress.read, progress.rejected) == (30, 1)
-    lines = end.result.part.read_text().splitlines()
+    counts = end.result.counts
+    assert (counts.records, counts.written, counts.rejected) == (30, 29, 1)
+    assert progress.counts == counts
+    lines = end.result.part.path.read_text().splitlines()
     assert lines == [f'{{"id":{row["id"]},"name":"{row["name"]}"}}' for row in items(30, {4})]
 
 
@@ -50,8 +53,8 @@ def test_same_attempt_run_twice_writes_two_files(task):
     parcel = Packer().pack(task)
     ends = [run_parcel(parcel, Progress()) for _ in range(2)]
     first, second = (end.result.part for end in ends)
-    assert first != second
-    assert first.read_bytes() == second.read_bytes()
+    assert first.path != second.path
+    assert first.path.read_bytes() == second.path.read_bytes()
 
 
 def test_worker_refuses_when_its_versions_are_others(task):
@@ -92,7 +95,7 @@ def test_packer_says_so_when_a_pipe_does_not_pickle(tmp_path):
 
     source = write_items(tmp_path / "in.csv", 3)
     pipe = items_pipe(source, tmp_path / "out.jsonl", pre_validation_hooks=[hook])
-    (planned,) = plan_pipes([pipe], 1, True)
+    (planned,) = begin(plan_pipes([pipe], 1, True), resume=False)
     with pytest.raises(DeclarationError, match=r"pipe 0, shard 1 of 1.*does not pickle.*lock"):
         Packer().pack(PipeRun(planned).next_task())
 
@@ -121,7 +124,7 @@ def _to_the_end(shard):
 
 def test_worker_says_so_when_it_does_not_see_the_staging_folder(task, tmp_path):
     parcel = Packer().pack(task)
-    task.part.parent.rmdir()
+    shutil.rmtree(task.part.parent)
     end = run_parcel(parcel, Progress(), "10.0.0.2")
     assert isinstance(end.error, OutputError)
     assert f"worker 10.0.0.2 cannot write to {tmp_path}: use storage" in str(end.error)
@@ -142,11 +145,12 @@ def test_modules_beside_the_script_go_by_value(tmp_path):
         "from zoopipe.runtime.parcel import Packer\n"
         "from zoopipe.runtime.piperun import PipeRun\n"
         "from zoopipe.runtime.plan import plan_pipes\n"
+        "from zoopipe.runtime.recovery import begin\n"
         "os.chdir('/')\n"
         "source, output, parcel = sys.argv[1:]\n"
         "pipe = Pipe(CSVInputAdapter(source), JSONOutputAdapter(output), schema_model=Mine,\n"
         "            pre_validation_hooks=[upper])\n"
-        "(planned,) = plan_pipes([pipe], 1, True)\n"
+        "(planned,) = begin(plan_pipes([pipe], 1, True), resume=False)\n"
         "task = PipeRun(planned).next_task()\n"
         "open(parcel, 'wb').write(pickle.dumps(Packer().pack(task)))\n"
     )
@@ -156,7 +160,9 @@ def test_modules_beside_the_script_go_by_value(tmp_path):
     subprocess.run([sys.executable, script, *arguments], check=True, timeout=60)
     end = run_parcel(pickle.loads((tmp_path / "parcel").read_bytes()), Progress())
     assert isinstance(end, Done)
-    assert end.result.part.read_text() == '{"id":1,"name":"NAME 1"}\n{"id":2,"name":"NAME 2"}\n'
+    assert (
+        end.result.part.path.read_text() == '{"id":1,"name":"NAME 1"}\n{"id":2,"name":"NAME 2"}\n'
+    )
 
 
 def test_installed_modules_go_by_name(tmp_path, monkeypatch):

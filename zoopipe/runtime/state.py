@@ -1,0 +1,299 @@
+"""What a run has done, beside its staging, so that another can go on where it was cut off.
+
+`state.jsonl` has one line of JSON for each event: the plan of the run, each shard that is done, and the
+commit record. A line is written at once; the last one may be cut short by the run's end, and then did not
+happen. The lines of shards need not be durable: a part that a power cut has damaged has another checksum,
+and its shard is run again. The commit record is made durable before the first rename: from then on the run
+is finished by whoever comes next.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from zoopipe.errors import OutputError
+from zoopipe.runtime.task import ShardResult
+from zoopipe.storage.parts import Part, sync_folder, writing
+from zoopipe.storage.publish import publish
+from zoopipe.storage.staging import Staging
+
+_FILE = "state.jsonl"
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The first line: what is run.
+
+    Attributes:
+        plan: the plan's fingerprint.
+        rejects: the target of the error output, or None.
+    """
+
+    format: int
+    plan: dict[str, str]
+    rejects: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A shard that is done; in the file, paths are names in the staging folders."""
+
+    shard: int
+    attempts: int
+    result: ShardResult
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A staged file and the target that it becomes, by their names; `rejects` says of which output."""
+
+    staged: str
+    target: str
+    rejects: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """A published part of an earlier run that this one has no part for; likewise."""
+
+    target: str
+    rejects: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Committing:
+    """The commit record.
+
+    Attributes:
+        moves: the renames, in order.
+        stale: what is removed after them.
+        published: what the targets hold when they are done; paths are names.
+    """
+
+    moves: tuple[Move, ...]
+    stale: tuple[Stale, ...]
+    published: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    begun: Begun | None = None
+    finished: Finished | None = None
+    committing: Committing | None = None
+
+
+@cache
+def _lines() -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(_Line)
+
+
+@dataclass(slots=True)
+class State:
+    """What is known of a run that was cut off.
+
+    Attributes:
+        begun: its plan.
+        finished: by shard, the last line counts.
+        committing: its commit record, where it came so far.
+    """
+
+    begun: Begun
+    finished: dict[int, Finished] = field(default_factory=dict)
+    committing: Committing | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What is published of one of a pipe's two outputs.
+
+    Attributes:
+        rejects: whether it is the error output.
+        moves: staged files, and what their targets will hold.
+        stale: published parts of an earlier run that are removed.
+    """
+
+    rejects: bool
+    moves: Sequence[tuple[Path, Part]]
+    stale: Sequence[Path] = ()
+
+
+class StateFile:
+    """The state of one pipe's run, written by its driver.
+
+    Args:
+        staging, reject_staging: locked by this process.
+
+    Attributes:
+        path: the file.
+        is_committed: whether something is published by the commit record, so that all of it has to be.
+    """
+
+    def __init__(self, staging: Staging, reject_staging: Staging | None) -> None:
+        self._staging = staging
+        self._reject_staging = reject_staging
+        self.path = staging.folder / _FILE
+        self.is_committed = False
+
+    def begin(self, plan: dict[str, str], kept: Iterable[Finished]) -> None:
+        """Begins anew, with the shards that are kept of an earlier run."""
+        rejects = None if self._reject_staging is None else str(self._reject_staging.target)
+        lines = [_Line(begun=Begun(_FORMAT, plan, rejects))]
+        lines += [_Line(finished=_named(finished)) for finished in kept]
+        draft = self._staging.folder / f"{_FILE}.draft"
+        with writing(draft):
+            draft.write_bytes(b"".join(map(_dumped, lines)))
+            os.replace(draft, self.path)
+
+    def add(self, finished: Finished) -> None:
+        """Notes that a shard is done."""
+        self._append(_Line(finished=_named(finished)))
+
+    def commit(self, outputs: Sequence[Output]) -> None:
+        """Writes the commit record, durably, and does what it says.
+
+        Args:
+            outputs: what is published, in order; staged files are durable and whole.
+
+        Effect: if this raises and `is_committed` is false, no target was touched; if it is true
+            `finish_commit` goes on, in the next run.
+        """
+        record = Committing(
+            tuple(
+                Move(staged.name, part.path.name, output.rejects)
+                for output in outputs
+                for staged, part in output.moves
+            ),
+            tuple(Stale(path.name, output.rejects) for output in outputs for path in output.stale),
+            tuple(
+                replace(part, path=Path(part.path.name))
+                for output in outputs
+                for _, part in output.moves
+            ),
+        )
+        # Names first: a record that is there names files that are.
+        folders = [self._staging.folder]
+        if self._reject_staging is not None:
+            folders.append(self._reject_staging.folder)
+        for folder in dict.fromkeys([*folders, *(folder.parent for folder in folders)]):
+            sync_folder(folder)
+        self._append(_Line(committing=record), durable=True)
+        self.is_committed = True
+        try:
+            _publish(record, record.moves, self._staging, self._reject_staging)
+        except OutputError:
+            # Where nothing was renamed, nothing has to be finished.
+            self.is_committed = not all(
+                staged.exists() for output in outputs for staged, _ in output.moves
+            )
+            raise
+
+    def _append(self, line: _Line, durable: bool = False) -> None:
+        data = _dumped(line)
+        with writing(self.path):
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            try:
+                if os.write(descriptor, data) < len(data):
+                    os.write(descriptor, b"\n")
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                if durable:
+                    os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+def finish_commit(record: Committing, staging: Staging, reject_staging: Staging | None) -> None:
+    """Does what the commit record of a dead run says and it had not done yet; safe to repeat.
+
+    Effect: when this returns all targets are published, durably.
+
+    Raises:
+        OutputError: a rename failed; who repeats this goes on.
+    """
+    left = []
+    for move in record.moves:
+        staged = (reject_staging or staging if move.rejects else staging).file(move.staged)
+        with writing(staged):
+            if staged.exists():
+                left.append(move)
+    _publish(record, left, staging, reject_staging)
+
+
+def _publish(
+    record: Committing, moves: Iterable[Move], staging: Staging, reject_staging: Staging | None
+) -> None:
+    homes = {False: staging, True: reject_staging or staging}
+    for move in moves:
+        home = homes[move.rejects]
+        publish(home.file(move.staged), home.beside(move.target))
+    for stale in record.stale:
+        path = homes[stale.rejects].beside(stale.target)
+        with writing(path):
+            path.unlink(missing_ok=True)
+    for folder in dict.fromkeys(home.target.parent for home in homes.values()):
+        sync_folder(folder)
+
+
+def read_state(staging: Staging) -> State | None:
+    """What a dead run left in a staging folder; None where it had not begun.
+
+    Lines that are cut short or damaged did not happen: their shards are run again.
+    """
+    try:
+        data = (staging.folder / _FILE).read_bytes()
+    except FileNotFoundError:
+        return None
+    state: State | None = None
+    for text in data.split(b"\n"):
+        try:
+            line = _lines().validate_json(text, strict=False)
+        except ValueError:
+            continue
+        if line.begun is not None:
+            state = State(line.begun) if line.begun.format == _FORMAT else None
+        elif state is not None and line.finished is not None:
+            state.finished[line.finished.shard] = line.finished
+        elif state is not None and line.committing is not None:
+            state.committing = line.committing
+    return state
+
+
+def _dumped(line: _Line) -> bytes:
+    return bytes(_lines().dump_json(line, exclude_none=True)) + b"\n"
+
+
+def _named(finished: Finished) -> Finished:
+    """With the names of staged files in place of their paths."""
+    result = finished.result
+    return replace(
+        finished, result=replace(result, part=_base(result.part), rejects=_base(result.rejects))
+    )
+
+
+def _base(part: Part | None) -> Part | None:
+    return None if part is None else replace(part, path=Path(part.path.name))
+
+
+def at_home(finished: Finished, staging: Staging, reject_staging: Staging | None) -> Finished:
+    """With the paths of staged files in place of their names.
+
+    Raises:
+        ValueError: a name leads out of its folder, or there is no folder for it.
+    """
+    result = finished.result
+    part, rejects = result.part, result.rejects
+    if part is not None:
+        part = replace(part, path=staging.file(str(part.path)))
+    if rejects is not None:
+        if reject_staging is None:
+            raise ValueError("rejects were staged, and there is no error output")
+        rejects = replace(rejects, path=reject_staging.file(str(rejects.path)))
+    return replace(finished, result=replace(result, part=part, rejects=rejects))
