@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable, Container
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from pydantic import BaseModel
 
 from zoopipe import BaseHook, CSVInputAdapter, JSONOutputAdapter, Pipe
 from zoopipe.testing import staged, wait_until
+from zoopipe.testing.faults import Action
 
 __all__ = [
     "Fault",
     "Item",
+    "While",
     "block_for_ever",
     "items",
     "items_pipe",
@@ -75,6 +78,18 @@ class Fault(BaseHook):
         if any(entry["raw_data"]["id"] == self.at for entry in entries):
             self.fault()
         return entries
+
+
+@dataclass(frozen=True)
+class While:
+    """A scripted action for as long as a file is there: the pipe stays the same when it is gone."""
+
+    path: Path
+    action: Action
+
+    def __call__(self, shard: int, attempt: int) -> None:
+        if self.path.exists():
+            self.action(shard, attempt)
 
 
 def kill_self() -> None:

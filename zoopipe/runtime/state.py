@@ -38,7 +38,7 @@ class Begun:
 
     format: int
     plan: dict[str, str]
-    rejects: str | None
+    rejects: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
