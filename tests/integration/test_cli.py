@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import xxhash
 from oracle import csv_dicts, json_lines, text_lines, validated
 
 from zoopipe.demo import Flight, flights_csv
@@ -226,3 +228,47 @@ def test_explain_exits_2_when_there_is_no_model(job: Path) -> None:
 def test_help_and_version_are_shown(tmp_path: Path) -> None:
     assert "run" in zoopipe(tmp_path, "--help").stdout
     assert zoopipe(tmp_path, "--version").stdout.startswith("zoopipe")
+
+
+def test_clean_removes_what_a_killed_run_has_left(job: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "zoopipe", "run", "job:hanging"], cwd=job, stderr=subprocess.DEVNULL
+    )
+    limit = time.monotonic() + 60
+    while not list(job.glob("waiting-*")) and time.monotonic() < limit:
+        time.sleep(0.02)
+    live = zoopipe(job, "clean", ".")
+    assert live.returncode == 1
+    assert live.stderr.count(f"another run is writing it (process {process.pid} on ") == 2
+    process.kill()
+    process.wait()
+    dead = zoopipe(job, "clean", "users.jsonl")
+    assert dead.returncode == 0
+    assert dead.stderr.count("zoopipe: removed") == 2
+    assert not list(job.glob(".*zoopipe*"))
+    assert zoopipe(job, "clean", ".").stderr == "nothing to clean\n"
+
+
+def test_clean_exits_2_when_there_is_no_such_folder(job: Path) -> None:
+    done = zoopipe(job, "clean", "nowhere/users.jsonl")
+    assert done.returncode == 2
+    assert "nowhere/users.jsonl: No such file" in done.stderr
+
+
+def test_ledger_of_a_run_that_failed_is_written(job: Path) -> None:
+    done = zoopipe(job, "run", "job:strict", "--ledger", "ledger.json")
+    assert done.returncode == 1
+    ledger = json.loads((job / "ledger.json").read_text())
+    assert ledger["pipes"][0]["published"] == []
+
+
+def test_ledger_balances_and_has_the_hashes_of_what_is_published(job: Path) -> None:
+    assert zoopipe(job, "run", "job:pipe", "-w", "2", "--ledger", "ledger.json").returncode == 0
+    ledger = json.loads((job / "ledger.json").read_text())
+    counts = ledger["counts"]
+    assert (counts["records"], counts["written"], counts["rejected"]) == (1000, 980, 20)
+    published = {Path(each["path"]).name: each for each in ledger["pipes"][0]["published"]}
+    assert set(published) == {"users.jsonl", "rejected.jsonl"}
+    for name, each in published.items():
+        data = (job / name).read_bytes()
+        assert (each["bytes"], each["xxh64"]) == (len(data), xxhash.xxh64(data).hexdigest())
