@@ -6,12 +6,13 @@ WORKERS ?= $(shell nproc)
 ROWS ?= 500000
 REPEATS ?= 5
 
-.PHONY: help demo test fuzz lint format bench peers clean
+.PHONY: help demo test fuzz chaos lint format bench peers clean
 
 help:
 	@echo "make demo    run the main job on 336,776 real rows, on all cores"
 	@echo "make test    run every test"
 	@echo "make fuzz    give 10,000,000 hostile rows to random models, beside pydantic (ROWS= SEED= BLOCK=)"
+	@echo "make chaos   disturb 1,120 runs, one fault each, on every engine, and resume them (SEED=); needs strace"
 	@echo "make lint    style and types"
 	@echo "make format  put the code into the house's format"
 	@echo "make bench   measure, beside other tools, and draw a chart (ROWS=$(ROWS) REPEATS=$(REPEATS))"
@@ -32,6 +33,12 @@ test: $(VENV)/.installed
 fuzz: ROWS = 10000000
 fuzz: $(VENV)/.installed
 	PYTHONPATH=tests $(BIN)/python -m marathon --rows $(ROWS) $(if $(SEED),--seed $(SEED)) $(if $(BLOCK),--block $(BLOCK))
+
+# Half an hour on two cores.
+chaos: $(VENV)/.installed
+	PYTHONPATH=tests $(BIN)/python -m chaos --faults 1000 $(if $(SEED),--seed $(SEED))
+	PYTHONPATH=tests $(BIN)/python -m chaos --faults 60 --engine ray $(if $(SEED),--seed $(SEED))
+	PYTHONPATH=tests $(BIN)/python -m chaos --faults 60 --engine dask $(if $(SEED),--seed $(SEED))
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .

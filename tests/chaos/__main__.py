@@ -21,7 +21,6 @@ from ray_clusters import ray_cluster
 from chaos.faults import Fault, every_call, kill, parse
 from chaos.trial import Bench, Broken, Mode, no_workers_left
 
-
 Trial = tuple[Mode, Fault]
 
 
@@ -112,14 +111,19 @@ def main() -> int:
         for (mode, fault), end in disturb(bench, trials, given.at_once):
             if isinstance(end, Broken):
                 broken += 1
-                print(f"BROKEN by --engine {given.engine} {mode.options} --only {fault}: {end}", flush=True)
+                print(
+                    f"BROKEN by --engine {given.engine} {mode.options} --only {fault}: {end}",
+                    flush=True,
+                )
             elif end:
                 ends[end] += 1
             else:
                 in_vain += 1
             done = broken + ends.total()
             if end and done % 50 == 0:
-                print(f"{done} faults, {broken} broken, {time.monotonic() - since:.0f} s", flush=True)
+                print(
+                    f"{done} faults, {broken} broken, {time.monotonic() - since:.0f} s", flush=True
+                )
             if done >= given.faults or in_vain > 2 * given.faults:
                 break
     print(f"disturbed runs: {', '.join(f'{n} {end}' for end, n in ends.most_common())}")

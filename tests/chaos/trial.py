@@ -127,7 +127,7 @@ class Bench:
         for file in [*wanted, *([] if mode.merge else stale)]:
             (folder / file).write_bytes(OLD)
         trace = self.folder / f"{name}.strace"
-        with _Reader(folder, wanted) as reader:
+        with Reader(folder, wanted) as reader:
             command = mode.command(folder, mode.keeps)
             if isinstance(fault, Call):
                 command = [*fault.strace(folder, trace), *command]
@@ -167,12 +167,9 @@ class _Driver:
 
     def __init__(self, command: list[str], folder: Path) -> None:
         self._folder = folder
-        here = Path(__file__).parents[1]
-        path = os.pathsep.join([str(here), os.environ.get("PYTHONPATH", "")])
         self._log = open(folder.with_name(f"{folder.name}.log"), "w+")  # noqa: SIM115
         self.process = subprocess.Popen(
             command,
-            env={**os.environ, "PYTHONPATH": path},
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
@@ -218,7 +215,8 @@ def _kill(fault: Kill, driver: _Driver, pids: Path) -> bool:
         condemned = [driver.process.pid, *(workers if fault.whom == "all" else [])]
     if driver.process.poll() is not None:
         return False
-    return any([_kill_process(pid) for pid in condemned])
+    killed = [_kill_process(pid) for pid in condemned]
+    return any(killed)
 
 
 def _kill_process(pid: int) -> bool:
@@ -229,7 +227,7 @@ def _kill_process(pid: int) -> bool:
     return True
 
 
-class _Reader:
+class Reader:
     """Looks at the targets all the time, as a reader of them would.
 
     Attributes:
@@ -245,13 +243,18 @@ class _Reader:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._look_again_and_again, daemon=True)
 
-    def __enter__(self) -> _Reader:
+    def __enter__(self) -> Reader:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join()
+
+    @property
+    def has_seen_all(self) -> bool:
+        """Whether every target was seen new."""
+        return all(self._is_new.values())
 
     def _look_again_and_again(self) -> None:
         while not self._ended.wait(0.002) and not self.broken:
@@ -270,7 +273,7 @@ class _Reader:
                 data = (self._folder / name).read_bytes()
                 if data not in (OLD, self._wanted[name]):
                     self.broken = f"a reader saw {len(data)} bytes of {name}"
-                self._seen[name], self._is_new[name] = state, data != OLD
+                self._seen[name], self._is_new[name] = state, data == self._wanted[name]
         except FileNotFoundError:
             self.broken = f"a reader did not find {name}"
         return self._is_new[name]
