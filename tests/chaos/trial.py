@@ -167,14 +167,15 @@ class _Driver:
 
     def __init__(self, command: list[str], folder: Path) -> None:
         self._folder = folder
-        self._log = open(folder.with_name(f"{folder.name}.log"), "w+")  # noqa: SIM115
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            start_new_session=True,
-        )
+        self._log = folder.with_name(f"{folder.name}.log")
+        with self._log.open("w") as log:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
 
     def wait_for_staging(self) -> float:
         """When the run began to stage, on the monotonic clock."""
@@ -191,15 +192,13 @@ class _Driver:
             raise Broken(f"a run hangs: {self.said()}") from None
 
     def said(self) -> str:
-        self._log.flush()
-        return Path(self._log.name).read_text()[-2000:]
+        return self._log.read_text()[-2000:]
 
     def kill_all(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-        self._log.close()
-        Path(self._log.name).unlink(missing_ok=True)
+        self._log.unlink(missing_ok=True)
 
 
 def _kill(fault: Kill, driver: _Driver, pids: Path) -> bool:
