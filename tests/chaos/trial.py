@@ -188,8 +188,9 @@ class _Driver:
         try:
             return self.process.wait(_LIMIT_S)
         except subprocess.TimeoutExpired:
+            said = self.said()
             self.kill_all()
-            raise Broken(f"a run hangs: {self.said()}") from None
+            raise Broken(f"a run hangs: {said}") from None
 
     def said(self) -> str:
         return self._log.read_text()[-2000:]
