@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sharded import run_sharded
 
-import zoopipe.adapters.csv as csv_adapter
+import zoopipe.adapters.csv_read as csv_read
 from zoopipe import CSVInputAdapter, JSONOutputAdapter, Pipe
 
 NAMES = ["a", "b", "c"]
@@ -62,8 +62,8 @@ def records_of(data: bytes, start: int, encoding: str, **dialect: str) -> list[R
 @contextmanager
 def small_blocks(block_bytes: int, window_bytes: int) -> Iterator[None]:
     with (
-        mock.patch.object(csv_adapter, "BLOCK_BYTES", block_bytes),
-        mock.patch.object(csv_adapter, "_WINDOW_BYTES", window_bytes),
+        mock.patch.object(csv_read, "BLOCK_BYTES", block_bytes),
+        mock.patch.object(csv_read, "_WINDOW_BYTES", window_bytes),
         mock.patch.object(os, "fsync", lambda descriptor: None),
     ):
         yield

@@ -14,19 +14,21 @@ from zoopipe.adapters.base import (
 )
 from zoopipe.adapters.csv_encode import CSVEncoder
 from zoopipe.adapters.csv_parse import Parser
-from zoopipe.adapters.csv_records import (
-    Dialect,
-    guess_start,
-    read_records,
-)
+from zoopipe.adapters.csv_read import RangeReader
+from zoopipe.adapters.csv_records import Dialect, read_records
 from zoopipe.adapters.cutting import cut_files
+from zoopipe.adapters.limits import (
+    MAX_COLUMNS,
+    MAX_DECOMPRESSION_RATIO,
+    MAX_RECORD_BYTES,
+    check_limits,
+)
 from zoopipe.adapters.options import check_counts, check_header, check_names, check_texts
 from zoopipe.adapters.text import Encoder, Framing, TextOutputAdapter
 from zoopipe.arrays import text_array
 from zoopipe.columns import NonFinite
 from zoopipe.errors import DeclarationError, InputError
 from zoopipe.storage.files import (
-    BLOCK_BYTES,
     END,
     ByteSource,
     Compression,
@@ -67,6 +69,9 @@ class CSVInputAdapter(InputAdapter):
         compression: `infer` (by extension: `.gz`, `.bz2`, `.zst`), None, `gzip`, `bz2`, `zstd`.
         start_byte: read only the records that begin at or after this byte of a single file.
         end_byte: read only the records that begin before this byte of a single file.
+        max_record_bytes: a record with more is rejected, with its first 1,024 characters.
+        max_columns: a header with more is an error.
+        max_decompression_ratio: a file that is decompressed to more than so many times its size is an error.
 
     Raises:
         DeclarationError: an option is out of range or contradicts another.
@@ -85,6 +90,9 @@ class CSVInputAdapter(InputAdapter):
         compression: Compression = "infer",
         start_byte: int = 0,
         end_byte: int | None = None,
+        max_record_bytes: int = MAX_RECORD_BYTES,
+        max_columns: int = MAX_COLUMNS,
+        max_decompression_ratio: int = MAX_DECOMPRESSION_RATIO,
     ) -> None:
         self._patterns = source_patterns(source)
         check_encoding(encoding)
@@ -93,6 +101,11 @@ class CSVInputAdapter(InputAdapter):
         if end_byte is not None and end_byte < start_byte:
             raise DeclarationError(f"end_byte {end_byte} is before start_byte {start_byte}")
         check_texts(null_values, "null_values")
+        check_limits(
+            max_record_bytes=max_record_bytes,
+            max_columns=max_columns,
+            max_decompression_ratio=max_decompression_ratio,
+        )
         self._transcode = None if is_ascii_transparent(encoding) else encoding
         self._dialect = Dialect(delimiter, quotechar, "utf-8" if self._transcode else encoding)
         self._fieldnames = None if fieldnames is None else check_names(fieldnames, "fieldnames")
@@ -102,6 +115,13 @@ class CSVInputAdapter(InputAdapter):
         self._compression: Compression = compression
         self._start_byte = start_byte
         self._end_byte = end_byte
+        self._max_record_bytes = max_record_bytes
+        self._max_columns = max_columns
+        self._max_ratio = max_decompression_ratio
+        if self._fieldnames is not None and len(self._fieldnames) > max_columns:
+            raise DeclarationError(
+                f"fieldnames names {len(self._fieldnames):,} columns, and max_columns is {max_columns:,}"
+            )
 
     def __repr__(self) -> str:
         return f"CSVInputAdapter({', '.join(self._patterns)})"
@@ -149,7 +169,8 @@ class CSVInputAdapter(InputAdapter):
         return self._transcode is None and compression_of(path, self._compression) is None
 
     def _open(self, path: str) -> ByteSource:
-        return ByteSource(path, compression_of(path, self._compression), self._transcode)
+        codec = compression_of(path, self._compression)
+        return ByteSource(path, codec, self._transcode, self._max_ratio)
 
     def _header(self, path: str) -> tuple[tuple[str, ...] | None, int]:
         """The column names that a file's first record gives, and the offset of its data."""
@@ -168,72 +189,40 @@ class CSVInputAdapter(InputAdapter):
                 head += more
                 if len(head) > _HEADER_BYTES:
                     raise InputError(f"{path} has no header: its first record does not end")
-        return check_header(records.rows[0], path), bom + records.end
+        return check_header(records.rows[0], path, self._max_columns), bom + records.end
 
     def read(self, shard: Shard, columns: tuple[str, ...] | None) -> Iterator[Block]:
         assert columns is not None, "a CSV plan has columns"
         transcoded = self._transcode is not None
         parser = Parser(self._dialect, columns, self._null_values, transcoded)
+        reader = RangeReader(self._dialect, parser, self._max_record_bytes)
         for part in shard.ranges:
             with self._open(shard.file_of(part)) as source:
                 if not part.exact and part.start == self._start_byte:
-                    part = self._with_exact_start(source, part, parser)
-                yield from self._read_range(source, part, parser)
+                    part = self._with_exact_start(source, part, reader)
+                yield from self._blocks(source, part, reader)
 
-    def _with_exact_start(self, source: ByteSource, part: FileRange, parser: Parser) -> FileRange:
+    def _blocks(self, source: ByteSource, part: FileRange, reader: RangeReader) -> Iterator[Block]:
+        start = part.start
+        if self._cuttable(part.path):
+            start = start if part.exact else reader.find_start(source, part)
+            source.seek(start)
+        else:
+            source.read(start)
+        return reader.blocks(source, part, start)
+
+    def _with_exact_start(
+        self, source: ByteSource, part: FileRange, reader: RangeReader
+    ) -> FileRange:
         """The range that `start_byte` begins, from where a record does begin.
 
         No shard before it checks a guess, so that the records before are read, and left out.
         """
         _, data_start = self._header(source.path)
         start = data_start
-        for block in self._read_range(source, FileRange(part.path, data_start, part.start), parser):
+        for block in self._blocks(source, FileRange(part.path, data_start, part.start), reader):
             start = block.end
         return FileRange(part.path, start, max(part.end, start))
-
-    def _read_range(self, source: ByteSource, part: FileRange, parser: Parser) -> Iterator[Block]:
-        if self._cuttable(part.path):
-            start = part.start if part.exact else self._find_start(source, part, parser.width)
-            source.seek(start)
-        else:
-            start = part.start
-            source.read(start)
-        position, data, consumed, at_end, size = start, b"", source.consumed, False, BLOCK_BYTES
-        empty = True
-        while position < part.end:
-            target = part.end - position if part.end - position <= len(data) else None
-            block = parser.take(data, target, at_end) if data else None
-            if block is None:
-                if at_end:
-                    break
-                chunk = source.read(size)
-                at_end = not chunk
-                # A record longer than what was read asks for ever more at a time.
-                size = max(BLOCK_BYTES, len(data)) if data else BLOCK_BYTES
-                data += chunk
-                continue
-            taken = block.end
-            block.source, block.start, block.end = part.path, position, position + taken
-            block.bytes_read = source.consumed - consumed if at_end or source.codec else taken
-            yield block
-            empty = False
-            position, data, size = position + taken, data[taken:], BLOCK_BYTES
-        if empty:
-            yield parser.nothing(part.path, position)
-
-    def _find_start(self, source: ByteSource, part: FileRange, width: int) -> int:
-        """The first place at or after a range's start where a record begins, as a good guess."""
-        size = _WINDOW_BYTES
-        while True:
-            source.seek(part.start - 1)
-            window = source.read(size)
-            if not window:
-                # The file has shrunk since it was planned; the ledger will say so.
-                return part.start
-            found = guess_start(window, self._dialect, width, at_end=len(window) < size)
-            if found is not None:
-                return part.start - 1 + found
-            size *= 4
 
 
 class CSVOutputAdapter(TextOutputAdapter):

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from zoopipe.adapters.base import Block, Unparsed
 from zoopipe.adapters.csv_records import Dialect, line_offsets, plain_cut, read_records
+from zoopipe.adapters.limits import head_of, reject_records, too_long
 from zoopipe.adapters.offsets import summed_offsets
 from zoopipe.arrays import text_array
 from zoopipe.reasons import Reason
 from zoopipe.storage.files import bom_length, encodes
+
+
+# Python's reader takes such a record as if the quote were closed at the end of the file. But then one stray
+# quote swallows all that follows, and nobody is told.
+_UNCLOSED: Reason = {
+    "loc": [],
+    "type": "csv_unclosed_quote",
+    "msg": "a quote is opened and not closed before the end of the file: all of it is this record",
+}
 
 
 class Parser:
@@ -95,8 +106,9 @@ class Parser:
         if not records.end:
             return None
         rows, row_records, unparsed = [], [], []
+        unclosed = len(records.rows) - 1 if records.is_unclosed else None
         for number, row in enumerate(records.rows):
-            reason = self._defect(row)
+            reason = _UNCLOSED if number == unclosed else self._defect(row)
             if reason is None:
                 rows.append(row)
                 row_records.append(number)
@@ -107,6 +119,30 @@ class Parser:
         block = self._block(self._batch(rows), len(records.rows), records.end, lambda: offsets)
         block.row_records, block.unparsed = row_records if unparsed else None, unparsed
         return block
+
+    def reject_long(self, block: Block, data: bytes, most_bytes: int) -> None:
+        """Rejects the records of a block, taken from the start of `data`, that are too long."""
+        starts = [*block.offsets(), block.end]
+        refused: dict[int, tuple[Reason, str]] = {}
+        unclosed = {item.record for item in block.unparsed if _UNCLOSED in item.reasons}
+        for record, (start, end) in enumerate(pairwise(starts)):
+            if end - start > most_bytes and record not in unclosed:
+                raw = data[start:end].rstrip(b"\r\n")
+                if len(raw) > most_bytes:
+                    refused[record] = too_long(most_bytes), self._head(raw)
+        if refused:
+            reject_records(block, refused)
+
+    def too_long(self, data: bytes, size: int, is_unclosed: bool, most_bytes: int) -> Block:
+        """A block of one record that is too long; `data` is its beginning, and `size` all of its bytes."""
+        block = self._block(self._batch([]), 1, size, lambda: [0])
+        reason = _UNCLOSED if is_unclosed else too_long(most_bytes)
+        block.row_records, block.unparsed = [], [Unparsed(0, [reason], self._head(data))]
+        return block
+
+    def _head(self, raw: bytes) -> str:
+        # No character of any encoding has more than four bytes.
+        return head_of(self._text(raw[: 1 << 13]))
 
     def _text(self, raw: bytes) -> str:
         """A record's text, with the bytes that do not decode as `\\xff`."""

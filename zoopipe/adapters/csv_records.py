@@ -184,12 +184,14 @@ class Records:
         offsets: where each of them begins in the data.
         ends: where each of them ends.
         end: where the last whole record, blank lines included, ends.
+        is_unclosed: whether the last record ends inside of quotes, with the input.
     """
 
     rows: list[list[str]] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)
     end: int = 0
+    is_unclosed: bool = False
 
 
 def read_records(
@@ -221,6 +223,8 @@ def read_records(
         for row in dialect.reader(decoded()):
             if exhausted and not at_end:
                 break
+            # The reader has asked for more: the last line ends inside of quotes.
+            records.is_unclosed = exhausted
             if row:
                 records.rows.append(row)
                 records.offsets.append(records.end)

@@ -35,8 +35,12 @@ def _repeated(names: Sequence[str]) -> list[str]:
     return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
-def check_header(names: Sequence[str], path: str) -> tuple[str, ...]:
-    """Column names that a file gave."""
+def check_header(names: Sequence[str], path: str, most: int) -> tuple[str, ...]:
+    """Column names that a file gave, at most so many."""
+    if len(names) > most:
+        raise InputError(
+            f"the header of {path} has {len(names):,} columns, and max_columns is {most:,}"
+        )
     if not all(map(encodes, names)):
         raise InputError(f"the header of {path} does not decode: give encoding=")
     blank = [number for number, name in enumerate(names, 1) if not name]

@@ -24,6 +24,9 @@ END = (1 << 63) - 1
 #: Read size. Whole-record blocks of about this size stay in the cache and keep memory flat.
 BLOCK_BYTES = 1 << 20
 
+# So much may come of any file: what is small, and all the same, is compressed to next to nothing.
+_RATIO_FROM_BYTES = 1 << 26
+
 _EXTENSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".zstd": "zstd"}
 _CODECS = ("gzip", "bz2", "zstd")
 
@@ -149,11 +152,21 @@ class ByteSource:
 
     Compressed files are decompressed (all members of a multi-member file), and text in an encoding
     whose bytes cannot be searched is turned into UTF-8; offsets then count the bytes seen here.
+
+    Args:
+        path: the file.
+        codec: how it is compressed, or None.
+        transcode: the encoding that is turned into UTF-8, or None.
+        max_ratio: how many times its own size a file may be decompressed to; None for any.
     """
 
-    def __init__(self, path: str, codec: str | None, transcode: str | None = None) -> None:
+    def __init__(
+        self, path: str, codec: str | None, transcode: str | None = None, max_ratio: int | None = None
+    ) -> None:
         self.path = path
         self.codec = codec
+        self._max_ratio = max_ratio
+        self._given = 0
         try:
             self._raw: IO[bytes] = open(path, "rb", buffering=0)  # noqa: SIM115 (closed by close)
         except OSError as error:
@@ -204,7 +217,20 @@ class ByteSource:
                 break
             parts.append(part)
             size -= len(part)
+            if self.codec is not None:
+                self._check_ratio(len(part))
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _check_ratio(self, size: int) -> None:
+        """Refuses what grows without end out of a small file."""
+        self._given += size
+        if self._max_ratio is None or self._given <= _RATIO_FROM_BYTES:
+            return
+        if self._given > self._max_ratio * max(self.consumed, 1):
+            raise InputError(
+                f"cannot read {self.path}: it is decompressed to more than {self._max_ratio:,} times its size; "
+                "give max_decompression_ratio= if that is right"
+            )
 
     def close(self) -> None:
         """Closes the file."""

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pytest
 from sharded import run_sharded
 
-import zoopipe.adapters.csv as csv_adapter
+import zoopipe.adapters.csv_read as csv_read
 from zoopipe import CSVInputAdapter, DeclarationError, InputError, JSONOutputAdapter, Pipe
 
 
@@ -205,7 +205,7 @@ def test_first_record_is_data_when_fieldnames_are_given(tmp_path: Path) -> None:
 def test_skip_and_limit_hold_for_the_whole_input_when_it_is_sharded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, skip: int, limit: int | None, shards: int
 ) -> None:
-    monkeypatch.setattr(csv_adapter, "BLOCK_BYTES", 16)
+    monkeypatch.setattr(csv_read, "BLOCK_BYTES", 16)
     paths = [
         file(tmp_path, b'n,t\n0,x\n1,y\n\n2\n3,"a\nb"\n', "1.csv"),
         file(tmp_path, b"n,t\n", "2.csv"),
@@ -276,7 +276,7 @@ def test_quotes_are_read_when_the_encoding_has_a_bom(
 def test_bom_is_kept_when_it_is_not_at_the_start_of_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(csv_adapter, "BLOCK_BYTES", 8)
+    monkeypatch.setattr(csv_read, "BLOCK_BYTES", 8)
     path = file(tmp_path, "\ufeffa,b\n\ufeff1,2\n\ufeff3,4\n".encode())
     for shards in (1, 2, 3):
         rows, _ = read(CSVInputAdapter(path), tmp_path, shards)
@@ -347,7 +347,7 @@ def test_reject_says_where_and_why_when_a_record_does_not_parse(tmp_path: Path) 
 def test_text_is_that_of_the_codec_when_an_encoding_is_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, shards: int
 ) -> None:
-    monkeypatch.setattr(csv_adapter, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(csv_read, "BLOCK_BYTES", 64)
     letters = {
         "shift_jis": "表ソ能,日",
         "gbk": "中,文|乂",
