@@ -497,6 +497,21 @@ def _has_zone(values: Iterable[Any]) -> bool:
     return isinstance(first, str) and _OFFSET.search(first) is not None
 
 
+def asks_for_sample(model: type[BaseModel]) -> bool:
+    """Whether the schema of a model depends on a sample: it has a `datetime` that takes both kinds."""
+    return _has_open_datetime(model.__pydantic_core_schema__)
+
+
+def _has_open_datetime(schema: Any) -> bool:
+    if isinstance(schema, list | tuple):
+        return any(map(_has_open_datetime, schema))
+    if not isinstance(schema, Mapping):
+        return False
+    if schema.get("type") == "datetime" and schema.get("tz_constraint") is None:
+        return True
+    return any(_has_open_datetime(value) for key, value in schema.items() if key not in OPAQUE_KEYS)
+
+
 def json_says_all(model: type[BaseModel]) -> bool:
     """Whether all that `model_dump()` gives can be told from what the model writes to JSON.
 
