@@ -64,6 +64,7 @@ _ODD_FLOAT = r"[en]|^-?0\.00000"
 _QUOTE, _NULL, _POINT_ZERO = text_scalar('"'), text_scalar("null"), text_scalar(".0")
 _SEPARATOR, _COMMA = text_scalar(""), text_scalar(",")
 _OPEN, _CLOSE = text_scalar("["), text_scalar("]")
+_OPEN_OBJECT, _CLOSE_OBJECT, _COLON = text_scalar("{"), text_scalar("}"), text_scalar(":")
 
 
 def encoded_field(name: str, encoding: Encoding, logical: str | None = None) -> pa.Field:
@@ -136,6 +137,8 @@ def text_form(
         return "json", _list_text(column, nonfinite)
     if pa.types.is_struct(kind) and 0 < len(kind) == len({part.name for part in kind}):
         return "json", _struct_text(column, nonfinite)
+    if pa.types.is_map(kind):
+        return "json", _map_text(column, nonfinite)
     return "json", json_texts(column.to_pylist(), nonfinite)
 
 
@@ -233,6 +236,22 @@ def _list_text(column: pa.ListArray, nonfinite: NonFinite) -> pa.StringArray:
 def _struct_text(column: pa.StructArray, nonfinite: NonFinite) -> pa.StringArray:
     text = json_objects(column.flatten(), pa.schema(list(column.type)), nonfinite)
     return only_where(text, column.is_valid())
+
+
+def _map_text(column: pa.MapArray, nonfinite: NonFinite) -> pa.StringArray:
+    """Maps as objects, whose keys JSON has as strings, whatever they are."""
+    kind = column.type
+    # Of a map alone nothing leaves out what nulls and slices hide; of a list `flatten` does.
+    lists = column.cast(pa.list_(pa.struct([kind.key_field, kind.item_field])))
+    keys, items = lists.flatten().flatten()
+    encoding, names = text_form(keys, kind.key_field, nonfinite)
+    if encoding == "json":
+        names = concat(_QUOTE, names, _QUOTE)
+    else:
+        names = quoted(names, encoded_field("key", encoding))
+    members = concat(names, _COLON, quoted(items, kind.item_field, nonfinite))
+    joined = pc.binary_join(with_elements(lists, members), _COMMA)
+    return concat(_OPEN_OBJECT, joined, _CLOSE_OBJECT)
 
 
 def _escape(text: pa.StringArray) -> pa.StringArray:
