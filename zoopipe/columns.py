@@ -25,6 +25,7 @@ from pydantic_core import to_json
 
 from zoopipe.arrays import (
     least_byte,
+    map_parts,
     no_nulls,
     only_where,
     text_array,
@@ -241,16 +242,15 @@ def _struct_text(column: pa.StructArray, nonfinite: NonFinite) -> pa.StringArray
 def _map_text(column: pa.MapArray, nonfinite: NonFinite) -> pa.StringArray:
     """Maps as objects, whose keys JSON has as strings, whatever they are."""
     kind = column.type
-    # Of a map alone nothing leaves out what nulls and slices hide; of a list `flatten` does.
-    lists = column.cast(pa.list_(pa.struct([kind.key_field, kind.item_field])))
-    keys, items = lists.flatten().flatten()
+    ends, keys, items = map_parts(column)
     encoding, names = text_form(keys, kind.key_field, nonfinite)
     if encoding == "json":
         names = concat(_QUOTE, names, _QUOTE)
     else:
         names = quoted(names, encoded_field("key", encoding))
     members = concat(names, _COLON, quoted(items, kind.item_field, nonfinite))
-    joined = pc.binary_join(with_elements(lists, members), _COMMA)
+    lists = pa.ListArray.from_arrays(ends, members, mask=column.is_null())
+    joined = pc.binary_join(lists, _COMMA)
     return concat(_OPEN_OBJECT, joined, _CLOSE_OBJECT)
 
 

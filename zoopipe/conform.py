@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from zoopipe.arrays import (
     int64_array,
     list_offsets,
+    map_parts,
     mask_of,
     no_nulls,
     only_where,
@@ -23,7 +24,7 @@ from zoopipe.arrays import (
 )
 from zoopipe.arrow_text import plain_text
 from zoopipe.columns import encoding_of, is_record_batch, logical_of, quoted
-from zoopipe.exact import NULL, Misfits, exact_array, is_list
+from zoopipe.exact import NULL, Misfits, dense, exact_array, is_list, lists_of, nulls_of
 from zoopipe.reasons import Reason, clean_text
 from zoopipe.rows import columns_of
 from zoopipe.takers import is_text
@@ -159,7 +160,7 @@ def _unknown(names: Sequence[str]) -> Reason:
 
 def _missing(rows: int, field: pa.Field) -> tuple[pa.Array, Misfits]:
     misfits = {} if field.nullable else dict.fromkeys(range(rows), NULL)
-    return pa.nulls(rows, field.type), misfits
+    return nulls_of(rows, field.type), misfits
 
 
 def _column(column: pa.Array, given: pa.Field, wanted: pa.Field) -> tuple[pa.Array, Misfits]:
@@ -226,7 +227,7 @@ def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array | None:
     """A typed column in another type; None where that is not exact for all of it, or not known to be."""
     types, own = pa.types, column.type
     if types.is_null(own):
-        return pa.nulls(len(column), kind)
+        return nulls_of(len(column), kind)
     if types.is_dictionary(own):
         decoded = column.dictionary_decode()
         return decoded if decoded.type == kind else _cast(decoded, kind)
@@ -255,25 +256,17 @@ def _cast_lists(column: pa.Array, kind: pa.DataType) -> pa.Array | None:
     if elements is None:
         return None
     mask = column.is_null() if column.null_count else None
-    offsets = list_offsets(column)
-    if pa.types.is_large_list(kind):
-        return pa.LargeListArray.from_arrays(
-            offsets.cast(pa.int64()), elements, type=kind, mask=mask
-        )
-    return pa.ListArray.from_arrays(offsets, elements, type=kind, mask=mask)
+    return lists_of(kind, list_offsets(column), elements, mask)
 
 
 def _cast_maps(column: pa.MapArray, kind: pa.MapType) -> pa.Array | None:
-    # A map is a list of pairs, of which `flatten` alone leaves out what null and slices hide.
-    pairs = pa.list_(pa.struct([column.type.key_field, column.type.item_field]))
-    lists = column.cast(pairs)
-    flat = lists.flatten()
-    keys = _cast_inner(flat.field(0), column.type.key_field, kind.key_field)
-    items = _cast_inner(flat.field(1), column.type.item_field, kind.item_field)
+    ends, keys, items = map_parts(column)
+    keys = _cast_inner(keys, column.type.key_field, kind.key_field)
+    items = _cast_inner(items, column.type.item_field, kind.item_field)
     if keys is None or items is None:
         return None
     mask = column.is_null() if column.null_count else None
-    return pa.MapArray.from_arrays(list_offsets(lists), keys, items, type=kind, mask=mask)
+    return pa.MapArray.from_arrays(ends, keys, items, type=kind, mask=mask)
 
 
 def _cast_structs(column: pa.StructArray, kind: pa.StructType) -> pa.Array | None:
@@ -308,12 +301,13 @@ def _cast_inner(
             return None
     if encoding_of(given) != encoding_of(wanted):
         return None
-    if column.type.equals(wanted.type, check_metadata=True):
-        return column
-    text = plain_text(column)
-    if text is not None:
-        return text.cast(wanted.type) if is_text(wanted.type) else None
-    return _cast(column, wanted.type)
+    if not column.type.equals(wanted.type, check_metadata=True):
+        text = plain_text(column)
+        if text is None:
+            column = _cast(column, wanted.type)
+        else:
+            column = text.cast(wanted.type) if is_text(wanted.type) else None
+    return column if wanted.nullable or column is None else dense(column)
 
 
 _types = pa.types

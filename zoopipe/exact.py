@@ -18,7 +18,18 @@ import pyarrow.compute as pc
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
-from zoopipe.arrays import int64_array, mask_of, only_where, text_array, typed_array, utf8_array
+from zoopipe.arrays import (
+    int64_array,
+    list_offsets,
+    map_parts,
+    mask_of,
+    only_where,
+    positions_of,
+    text_array,
+    typed_array,
+    utf8_array,
+    within,
+)
 from zoopipe.columns import encoding_of, json_text
 from zoopipe.takers import (
     Misfit,
@@ -52,13 +63,14 @@ def exact_array(values: Sequence[Any], field: pa.Field) -> tuple[pa.Array, Misfi
         field: the type, whether it takes nulls, and whether its cells are JSON text.
 
     Returns:
-        The array, null where a value is a misfit, and the misfits.
+        The array, and the misfits, whose cells mean nothing; it has nulls only where the field takes them.
     """
     made, misfits = _typed(values, field)
     if not field.nullable:
         for at, value in enumerate(values):
             if value is None:
                 misfits[at] = NULL
+        made = dense(made)
     return made, misfits
 
 
@@ -73,6 +85,8 @@ def _typed(values: Sequence[Any], field: pa.Field) -> tuple[pa.Array, Misfits]:
         return _maps(values, kind)
     if pa.types.is_struct(kind):
         return _structs(values, kind)
+    if pa.types.is_dictionary(kind):
+        return _encoded(values, kind)
     python = _PYTHON_TYPES.get(kind)
     if python is not None and set(map(type, values)) <= {python, type(None)}:
         known = _known(values, python)
@@ -80,6 +94,57 @@ def _typed(values: Sequence[Any], field: pa.Field) -> tuple[pa.Array, Misfits]:
             return known, {}
     taken, misfits = _taken(values, taker(kind))
     return array_of(taken, kind), misfits
+
+
+def nulls_of(rows: int, kind: pa.DataType) -> pa.Array:
+    """Nulls of a type, with nothing null in them that takes no null."""
+    if not pa.types.is_nested(kind):
+        return pa.nulls(rows, kind)
+    return exact_array([None] * rows, pa.field("", kind))[0]
+
+
+def dense(made: pa.Array) -> pa.Array:
+    """An array without nulls, with anything in their place.
+
+    Where a struct is null, its members that take no null have to be something: Parquet is strict there.
+    """
+    kind = made.type
+    if not made.null_count or pa.types.is_null(kind):
+        return made
+    if is_uuid(kind):
+        return pa.ExtensionArray.from_storage(kind, dense(made.storage))
+    if pa.types.is_struct(kind):
+        members = [made.field(at) for at in range(kind.num_fields)]
+        return pa.StructArray.from_arrays(members, fields=list(kind))
+    if pa.types.is_map(kind):
+        ends, keys, items = map_parts(made)
+        return pa.MapArray.from_arrays(ends, keys, items, type=kind)
+    if is_list(kind):
+        if pa.types.is_fixed_size_list(kind):
+            elements = made.values.slice(made.offset * kind.list_size, len(made) * kind.list_size)
+            return pa.FixedSizeListArray.from_arrays(elements, type=kind)
+        return lists_of(kind, list_offsets(made), made.flatten(), None)
+    _, *buffers = made.buffers()
+    if pa.types.is_dictionary(kind):
+        indices = dense(made.indices)
+        return (
+            pa.DictionaryArray.from_arrays(indices, made.dictionary)
+            if len(made.dictionary)
+            else made
+        )
+    return pa.Array.from_buffers(kind, len(made), [None, *buffers], 0, made.offset)
+
+
+def _encoded(values: Sequence[Any], kind: pa.DictionaryType) -> tuple[pa.Array, Misfits]:
+    made, misfits = _typed(values, pa.field("", kind.value_type))
+    made = made.dictionary_encode()
+    indices, most = made.indices, (1 << kind.index_type.bit_width - 1) - 1
+    if len(made.dictionary) > most:
+        indices = within(indices, 0, most)
+        for at in positions_of(pc.and_(indices.is_null(), made.is_valid())):
+            misfits[at] = "more different values than its indices count"
+    indices, known = indices.cast(kind.index_type), made.dictionary.slice(0, most + 1)
+    return pa.DictionaryArray.from_arrays(indices, known, ordered=kind.ordered), misfits
 
 
 def _known(values: Sequence[Any], python: type) -> pa.Array | None:
@@ -125,20 +190,19 @@ def _lists(values: Sequence[Any], kind: pa.DataType) -> tuple[pa.Array, Misfits]
     ends = list(accumulate((len(blank if items is None else items) for items in lists), initial=0))
     elements, inner = exact_array(flat, kind.value_field)
     _add_inner(misfits, inner, ends, lists)
-    return lists_of(kind, ends, elements, [items is None for items in lists]), misfits
+    mask = _mask([items is None for items in lists])
+    if size is not None:
+        return pa.FixedSizeListArray.from_arrays(elements, type=kind, mask=mask), misfits
+    return lists_of(kind, _int32(ends), elements, mask), misfits
 
 
 def lists_of(
-    kind: pa.DataType, ends: Sequence[int], elements: pa.Array, absent: Sequence[bool]
+    kind: pa.DataType, ends: pa.Int32Array, elements: pa.Array, mask: pa.BooleanArray | None
 ) -> pa.Array:
-    """Lists of a type, of which each ends where the next one begins."""
-    mask = _mask(absent)
-    if pa.types.is_fixed_size_list(kind):
-        return pa.FixedSizeListArray.from_arrays(elements, type=kind, mask=mask)
+    """Lists of a type, of which each ends where the next one begins; null where `mask` is true."""
     if pa.types.is_large_list(kind):
-        return pa.LargeListArray.from_arrays(int64_array(ends), elements, type=kind, mask=mask)
-    offsets = int64_array(ends).cast(pa.int32())
-    return pa.ListArray.from_arrays(offsets, elements, type=kind, mask=mask)
+        return pa.LargeListArray.from_arrays(ends.cast(pa.int64()), elements, type=kind, mask=mask)
+    return pa.ListArray.from_arrays(ends, elements, type=kind, mask=mask)
 
 
 def _maps(values: Sequence[Any], kind: pa.MapType) -> tuple[pa.Array, Misfits]:
@@ -149,9 +213,8 @@ def _maps(values: Sequence[Any], kind: pa.MapType) -> tuple[pa.Array, Misfits]:
     items, bad_items = exact_array(flat, kind.item_field)
     for inner in (bad_keys, bad_items):
         _add_inner(misfits, inner, ends, maps)
-    offsets = int64_array(ends).cast(pa.int32())
     mask = _mask([members is None for members in maps])
-    return pa.MapArray.from_arrays(offsets, keys, items, type=kind, mask=mask), misfits
+    return pa.MapArray.from_arrays(_int32(ends), keys, items, type=kind, mask=mask), misfits
 
 
 def _structs(values: Sequence[Any], kind: pa.StructType) -> tuple[pa.Array, Misfits]:
@@ -181,6 +244,10 @@ def _add_inner(misfits: Misfits, inner: Misfits, ends: Sequence[int], lists: Seq
         row = bisect_right(ends, at) - 1
         if lists[row] is not None:
             misfits.setdefault(row, f"within: {why}")
+
+
+def _int32(values: Sequence[int]) -> pa.Int32Array:
+    return int64_array(values).cast(pa.int32())
 
 
 def _mask(absent: Sequence[bool]) -> pa.BooleanArray | None:
@@ -258,8 +325,6 @@ def _settled(value: Any) -> Any:
 def array_of(taken: Sequence[Any], kind: pa.DataType) -> pa.Array:
     """An array of what a type's taker gave, None as null."""
     types = pa.types
-    if types.is_dictionary(kind):
-        return array_of(taken, kind.value_type).dictionary_encode().cast(kind)
     if is_uuid(kind):
         return pa.ExtensionArray.from_storage(kind, array_of(taken, kind.storage_type))
     if is_text(kind):

@@ -364,8 +364,6 @@ def taker(kind: pa.DataType) -> Taker:
         return _duration_taker(kind.unit)
     if types.is_decimal(kind):
         return _decimal_taker(kind.precision, kind.scale)
-    if types.is_dictionary(kind):
-        return taker(kind.value_type)
     return nothing
 
 

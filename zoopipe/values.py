@@ -60,18 +60,31 @@ def python_values(column: pa.Array, field: pa.Field) -> list[Any]:
 
 
 def _flat_values(column: pa.Array) -> list[Any]:
-    """Values that are not nested. A timestamp finer than microseconds is text: no `datetime` holds it."""
+    """Values that are not nested. A time that no Python object holds, finer than microseconds or beyond
+    the year 9999, is text."""
     kind = column.type
-    if not (pa.types.is_timestamp(kind) and kind.unit == "ns"):
-        values: list[Any] = column.to_pylist()
+    if pa.types.is_timestamp(kind) and kind.unit == "ns":
+        rounded = column.cast(pa.timestamp("us", kind.tz), safe=False)
+        values: list[Any] = rounded.to_pylist()
+        for at in positions_of(pc.not_equal(rounded.cast(kind, safe=False), column)):
+            values[at] = _text_of(column.slice(at, 1))
         return values
-    rounded = column.cast(pa.timestamp("us", kind.tz), safe=False)
-    exact = pc.equal(rounded.cast(kind, safe=False), column)
-    values = rounded.to_pylist()
-    for at in positions_of(pc.invert(exact)):
-        text: str = column.slice(at, 1).cast(pa.string())[0].as_py()
-        values[at] = text
-    return values
+    try:
+        return column.to_pylist()  # type: ignore[no-any-return]
+    except (OverflowError, ValueError):
+        return [_value_or_text(column.slice(at, 1)) for at in range(len(column))]
+
+
+def _value_or_text(one: pa.Array) -> Any:
+    try:
+        return one[0].as_py()
+    except (OverflowError, ValueError):
+        return _text_of(one)
+
+
+def _text_of(one: pa.Array) -> str:
+    text: str = one.cast(pa.string())[0].as_py()
+    return text
 
 
 def holds_encoded(field: pa.Field) -> bool:
