@@ -46,7 +46,7 @@ from zoopipe.validation import compile_plan
 from zoopipe.validation.arrow_schema import arrow_schema
 from zoopipe.values import from_rows, rows_of
 
-QUICK = settings(max_examples=60, deadline=None, derandomize=True)
+QUICK = settings(max_examples=25, deadline=None, derandomize=True)
 
 
 class Point(BaseModel):
@@ -160,10 +160,14 @@ def test_checked_text_is_refused_alone_as_it_is_among_others(name: str) -> None:
     annotation, kind = TEXT_TYPES[name]
     model = model_of(annotation)
     schema = arrow_schema(model)
+    plan = compile_plan(model, "constants")
     for cell in dict.fromkeys((*HARD[kind], *HOSTILE)):
         held, refused = oracle(model, [{"value": cell}], schema)
-        batch = accepted_batch(model, text_batch([cell]))
-        compare(conform(batch, schema), held, refused, schema)
+        batch = plan.columns(text_batch([cell])).batch
+        if batch is None or not batch.num_rows:
+            assert held == refused == []
+        else:
+            compare(conform(batch, schema), held, refused, schema)
 
 
 @pytest.mark.parametrize("name", TEXT_TYPES)
