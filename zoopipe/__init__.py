@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from zoopipe.adapters.base import InputAdapter, OutputAdapter
     from zoopipe.adapters.csv import CSVInputAdapter, CSVOutputAdapter
     from zoopipe.adapters.json import JSONInputAdapter, JSONOutputAdapter
+    from zoopipe.adapters.parquet import ParquetInputAdapter, ParquetOutputAdapter
     from zoopipe.errors import (
         DeclarationError,
         EngineError,
@@ -52,6 +53,7 @@ _HOMES = {
     "zoopipe.adapters.base": ("InputAdapter", "OutputAdapter"),
     "zoopipe.adapters.csv": ("CSVInputAdapter", "CSVOutputAdapter"),
     "zoopipe.adapters.json": ("JSONInputAdapter", "JSONOutputAdapter"),
+    "zoopipe.adapters.parquet": ("ParquetInputAdapter", "ParquetOutputAdapter"),
     "zoopipe.errors": (
         "DeclarationError",
         "EngineError",
@@ -116,6 +118,8 @@ __all__ = [
     "MultiThreadExecutor",
     "OutputAdapter",
     "OutputError",
+    "ParquetInputAdapter",
+    "ParquetOutputAdapter",
     "Pipe",
     "PipeLedger",
     "PipeManager",

@@ -7,7 +7,17 @@ import gzip
 import json
 from pathlib import Path
 
-from zoopipe import CSVInputAdapter, CSVOutputAdapter, JSONInputAdapter, JSONOutputAdapter
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from zoopipe import (
+    CSVInputAdapter,
+    CSVOutputAdapter,
+    JSONInputAdapter,
+    JSONOutputAdapter,
+    ParquetInputAdapter,
+    ParquetOutputAdapter,
+)
 from zoopipe.testing import InputConformance, OutputConformance
 
 
@@ -74,3 +84,25 @@ class TestJSONArrayOutput(OutputConformance):
 
     def read(self, path: Path) -> list[dict[str, str]]:
         return list(json.loads(path.read_bytes()))
+
+
+TEXTS = pa.schema([("id", pa.string()), ("name", pa.string())])
+
+
+class TestParquetInput(InputConformance):
+    def write(self, path: Path, rows: list[dict[str, str]]) -> None:
+        pq.write_table(pa.Table.from_pylist(rows, TEXTS), path, row_group_size=7)
+
+    def adapter(self, path: Path) -> ParquetInputAdapter:
+        return ParquetInputAdapter(path)
+
+
+class TestParquetOutput(OutputConformance):
+    # Row groups end with their shards.
+    same_bytes = False
+
+    def adapter(self, path: Path) -> ParquetOutputAdapter:
+        return ParquetOutputAdapter(path, row_group_rows=30)
+
+    def read(self, path: Path) -> list[dict[str, str]]:
+        return list(pq.read_table(path).to_pylist())
