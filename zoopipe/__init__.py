@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zoopipe.adapters.arrow import ArrowInputAdapter, ArrowOutputAdapter
     from zoopipe.adapters.base import InputAdapter, OutputAdapter
     from zoopipe.adapters.csv import CSVInputAdapter, CSVOutputAdapter
     from zoopipe.adapters.json import JSONInputAdapter, JSONOutputAdapter
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "zoopipe.adapters.arrow": ("ArrowInputAdapter", "ArrowOutputAdapter"),
     "zoopipe.adapters.base": ("InputAdapter", "OutputAdapter"),
     "zoopipe.adapters.csv": ("CSVInputAdapter", "CSVOutputAdapter"),
     "zoopipe.adapters.json": ("JSONInputAdapter", "JSONOutputAdapter"),
@@ -91,6 +93,8 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "ArrowInputAdapter",
+    "ArrowOutputAdapter",
     "BaseEngine",
     "BaseExecutor",
     "BaseHook",

@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zoopipe import (
+    ArrowInputAdapter,
+    ArrowOutputAdapter,
     CSVInputAdapter,
     CSVOutputAdapter,
     JSONInputAdapter,
@@ -106,3 +108,45 @@ class TestParquetOutput(OutputConformance):
 
     def read(self, path: Path) -> list[dict[str, str]]:
         return list(pq.read_table(path).to_pylist())
+
+
+class TestArrowFileInput(InputConformance):
+    new = staticmethod(pa.ipc.new_file)
+    compression: str | None = None
+
+    def write(self, path: Path, rows: list[dict[str, str]]) -> None:
+        options = pa.ipc.IpcWriteOptions(compression=self.compression)
+        with self.new(str(path), TEXTS, options=options) as writer:
+            writer.write_table(pa.Table.from_pylist(rows, TEXTS), max_chunksize=7)
+
+    def adapter(self, path: Path) -> ArrowInputAdapter:
+        return ArrowInputAdapter(path)
+
+
+class TestCompressedArrowFileInput(TestArrowFileInput):
+    compression = "zstd"
+
+
+class TestArrowStreamInput(TestArrowFileInput):
+    new = staticmethod(pa.ipc.new_stream)
+
+
+class TestArrowFileOutput(OutputConformance):
+    def adapter(self, path: Path) -> ArrowOutputAdapter:
+        return ArrowOutputAdapter(path)
+
+    def read(self, path: Path) -> list[dict[str, str]]:
+        return list(pa.ipc.open_file(path.read_bytes()).read_all().to_pylist())
+
+
+class TestCompressedArrowFileOutput(TestArrowFileOutput):
+    def adapter(self, path: Path) -> ArrowOutputAdapter:
+        return ArrowOutputAdapter(path, compression="lz4")
+
+
+class TestArrowStreamOutput(OutputConformance):
+    def adapter(self, path: Path) -> ArrowOutputAdapter:
+        return ArrowOutputAdapter(path, format="stream")
+
+    def read(self, path: Path) -> list[dict[str, str]]:
+        return list(pa.ipc.open_stream(path.read_bytes()).read_all().to_pylist())

@@ -199,7 +199,9 @@ def _group_blocks(
             names.of(batch),
             replace(part, start=group, end=group + (seen == rows)),
             size * seen // rows - size * before // rows,
-            whole and partial(_whole_rows, everything, whole, group, number, batch_rows),
+            None
+            if whole is None
+            else partial(_whole_rows, everything, whole, group, number, batch_rows),
         )
 
 

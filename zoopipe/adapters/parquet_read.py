@@ -100,7 +100,9 @@ class ParquetSource:
     def size(self, group: int, names: Sequence[str]) -> int:
         """The compressed bytes that some columns have in a row group."""
         chunks = self.metadata.row_group(group)
-        return sum(chunks.column(at).total_compressed_size for at in self._leaves(tuple(names)))
+        return sum(
+            int(chunks.column(at).total_compressed_size) for at in self._leaves(tuple(names))
+        )
 
     def _leaves(self, names: tuple[str, ...]) -> list[int]:
         """The places of what is stored of some columns: of nested ones, each part alone."""
@@ -127,7 +129,7 @@ class ParquetSource:
         stored = sum(chunks.column(at).total_uncompressed_size for at in leaves)
         by_stored = BLOCK_BYTES * rows // max(stored, 1)
         by_all = _WHOLE_BYTES * rows // max(chunks.total_byte_size, 1)
-        return max(min(by_stored, by_all, BLOCK_ROWS), 1)
+        return max(min(int(by_stored), int(by_all), BLOCK_ROWS), 1)
 
     def batches(self, group: int, names: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
         """The rows of a row group, in batches of `size` rows.

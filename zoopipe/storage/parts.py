@@ -85,6 +85,17 @@ class PartFile:
         file._flushed = part.size_bytes
         return file
 
+    def replacement(self) -> PartFile:
+        """An empty staged file beside this one, for a merge that writes everything anew.
+
+        Effect: this one is closed and stays as it is. What an earlier merge left there is removed.
+        """
+        self.abandon()
+        path = self.path.with_name(f"{self.path.name}.whole")
+        with writing(path):
+            path.unlink(missing_ok=True)
+        return PartFile(path)
+
     def write(self, data: bytes | memoryview) -> None:
         """Writes all of `data`."""
         view = memoryview(data).cast("B")
