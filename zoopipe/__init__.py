@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from zoopipe.adapters.arrow import ArrowInputAdapter, ArrowOutputAdapter
     from zoopipe.adapters.base import InputAdapter, OutputAdapter
     from zoopipe.adapters.csv import CSVInputAdapter, CSVOutputAdapter
+    from zoopipe.adapters.formats import Format, adapter_for
     from zoopipe.adapters.json import JSONInputAdapter, JSONOutputAdapter
     from zoopipe.adapters.parquet import ParquetInputAdapter, ParquetOutputAdapter
     from zoopipe.errors import (
@@ -54,6 +55,7 @@ _HOMES = {
     "zoopipe.adapters.arrow": ("ArrowInputAdapter", "ArrowOutputAdapter"),
     "zoopipe.adapters.base": ("InputAdapter", "OutputAdapter"),
     "zoopipe.adapters.csv": ("CSVInputAdapter", "CSVOutputAdapter"),
+    "zoopipe.adapters.formats": ("Format", "adapter_for"),
     "zoopipe.adapters.json": ("JSONInputAdapter", "JSONOutputAdapter"),
     "zoopipe.adapters.parquet": ("ParquetInputAdapter", "ParquetOutputAdapter"),
     "zoopipe.errors": (
@@ -107,6 +109,7 @@ __all__ = [
     "EntryStatus",
     "EntryTypedDict",
     "FlowReport",
+    "Format",
     "FunctionHook",
     "HookError",
     "HookPriority",
@@ -139,6 +142,7 @@ __all__ = [
     "WorkerLostError",
     "WorkerReport",
     "ZooPipeError",
+    "adapter_for",
     "get_logger",
 ]
 
