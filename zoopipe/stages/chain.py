@@ -72,9 +72,11 @@ class Chain:
 
     def __init__(self, pipe: Pipe, writer: PartWriter, schema: pa.Schema | None = None) -> None:
         batch_rows = pipe.executor.get_batch_size()
-        self._nonfinite: NonFinite = pipe.output_adapter.nonfinite
-        self._takes_columns = pipe.output_adapter.needs_columns
-        self._types = schema if pipe.output_adapter.typed else None
+        output = pipe.output_adapter
+        self._takes_columns = output.needs_columns
+        self._types = schema if output.typed else None
+        # In text that is not yet typed `null` would be None, and not what it was.
+        self._nonfinite: NonFinite = "constants" if output.typed else output.nonfinite
         model = pipe.schema_model
         self._plan = None if model is None else compile_plan(model, self._nonfinite)
         self._before = Transform(pipe.pre_validation_hooks, "raw_data", batch_rows)
