@@ -35,6 +35,7 @@ from zoopipe.stages.rejects import RejectedRow, first_rejects, reject_batch, sum
 from zoopipe.stages.transform import Transform, make_entries
 from zoopipe.validation import compile_plan
 from zoopipe.validation.arrow_schema import json_says_all
+from zoopipe.validation.sets import sets_as_lists
 from zoopipe.values import from_columns
 
 if TYPE_CHECKING:
@@ -235,6 +236,8 @@ class Chain:
         if batch is None and self._types is not None:
             batch = self._conformed(flow, self._types)
         elif batch is None:
+            if self._plan is not None and self._plan.whole.holds_sets and not flow.instances:
+                flow.values = list(map(sets_as_lists, flow.rows()))
             batch = self._as_columns(flow) or self._serialized(flow)
         encoded = self._writer.encode(batch, flow.selection)
         for position, reason in encoded.refused:
