@@ -10,12 +10,11 @@ import pyarrow.csv as pacsv
 
 from zoopipe.adapters.base import Block, Unparsed
 from zoopipe.adapters.csv_records import Dialect, line_offsets, plain_cut, read_records
-from zoopipe.adapters.limits import head_of, reject_records, too_long
+from zoopipe.adapters.limits import KEPT_BYTES, head_of, reject_records, too_long
 from zoopipe.adapters.offsets import summed_offsets
 from zoopipe.arrays import text_array
 from zoopipe.reasons import Reason
 from zoopipe.storage.files import bom_length, encodes
-
 
 # Python's reader takes such a record as if the quote were closed at the end of the file. But then one stray
 # quote swallows all that follows, and nobody is told.
@@ -141,8 +140,7 @@ class Parser:
         return block
 
     def _head(self, raw: bytes) -> str:
-        # No character of any encoding has more than four bytes.
-        return head_of(self._text(raw[: 1 << 13]))
+        return head_of(self._text(raw[:KEPT_BYTES]))
 
     def _text(self, raw: bytes) -> str:
         """A record's text, with the bytes that do not decode as `\\xff`."""

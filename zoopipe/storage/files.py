@@ -161,7 +161,11 @@ class ByteSource:
     """
 
     def __init__(
-        self, path: str, codec: str | None, transcode: str | None = None, max_ratio: int | None = None
+        self,
+        path: str,
+        codec: str | None,
+        transcode: str | None = None,
+        max_ratio: int | None = None,
     ) -> None:
         self.path = path
         self.codec = codec
