@@ -17,7 +17,7 @@ from zoopipe.reasons import Reason
 MAX_DEPTH = 200
 
 # A string, also one that does not end, or what is neither that nor a bracket.
-_BETWEEN_BRACKETS = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[^"\[\]{}]++', re.DOTALL)
+_BETWEEN_BRACKETS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[^"\[\]{}]++', re.DOTALL)
 _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from zoopipe.adapters.base import Block, FileRange, Unparsed
-from zoopipe.adapters.json_skip import BLANK, Capped, ElementEnd
-from zoopipe.adapters.limits import KEPT_BYTES, head_of, reject_records, too_long, too_wide
+from zoopipe.adapters.json_skip import BLANK, STRING, Capped, ElementEnd, head_of_bytes
+from zoopipe.adapters.limits import head_of, reject_records, too_long, too_wide
 from zoopipe.adapters.offsets import summed_offsets
 from zoopipe.arrays import EMPTY, text_array, text_of
 from zoopipe.columns import record_batch
@@ -69,7 +69,6 @@ def line_blocks(source: ByteSource, part: FileRange, limits: Limits) -> Iterator
             block, data = _lines_block(data[:cut], position, limits), data[cut:]
         elif len(data) > limits.record_bytes:
             block, data = _long_line(source, data, position, limits)
-            at_end = not data
         elif at_end:
             break
         else:
@@ -78,7 +77,7 @@ def line_blocks(source: ByteSource, part: FileRange, limits: Limits) -> Iterator
             continue
         position, is_empty = block.end, False
         block.bytes_read = block.end - block.start
-        if source.codec is not None:
+        if not source.is_raw:
             block.bytes_read, consumed = source.consumed - consumed, source.consumed
         yield block
     if is_empty:
@@ -132,12 +131,17 @@ def _long_line(
         size, chunk = size + len(chunk), source.read(BLOCK_BYTES)
     record.feed(chunk[:end])
     size += end
+    block = _lines_block(b"" if record.is_long else record.record, position, limits)
+    block.end = position + size
     if record.is_long:
-        block = _block([record.kept], lambda: [0], position, position + size, limits)
-    else:
-        block = _lines_block(record.kept, position, limits)
-        block.end = position + size
+        _reject_long(block, record, 0, limits)
     return block, chunk[end:]
+
+
+def _reject_long(block: Block, record: Capped, offset: int, limits: Limits) -> None:
+    """Puts a record that is too long into a block that has none, at `offset` from the block's start."""
+    block.records, block.row_records, block.offsets = 1, [], lambda: [offset]
+    block.unparsed = [Unparsed(0, [too_long(limits.record_bytes)], record.head)]
 
 
 def _lines_block(data: bytes, position: int, limits: Limits) -> Block:
@@ -189,8 +193,8 @@ def _line_offsets(data: bytes) -> list[int]:
 
 _SPACE = re.compile(rb"[ \t\r\n]*")
 # An object without nested ones: most records of most files, found in one match.
-_FLAT = re.compile(rb'\{[^{}\[\]"]*+(?:"(?:[^"\\]|\\.)*+"[^{}\[\]"]*+)*+\}', re.DOTALL)
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{},]|"', re.DOTALL)
+_FLAT = re.compile(rb'\{[^{}\[\]"]*+(?:' + STRING + rb'[^{}\[\]"]*+)*+\}', re.DOTALL)
+_TOKEN = re.compile(STRING + rb'|[\[\]{},"]', re.DOTALL)
 
 
 def array_blocks(source: ByteSource, start: int, limits: Limits) -> Iterator[Block]:
@@ -312,8 +316,11 @@ def _long_element(
         if not chunk:
             raise InputError(f"{source.path} is cut short: its array does not end (byte {base})")
     record.feed(chunk[:end])
-    stop = position + size + end + 1
-    block = _block([record.kept.rstrip(BLANK)], lambda: [position - base], base, stop, limits)
+    stop, offset = position + size + end + 1, position - base
+    records = [] if record.is_long else [record.record]
+    block = _block(records, lambda: [offset], base, stop, limits)
+    if record.is_long:
+        _reject_long(block, record, offset, limits)
     return block, chunk[end + 1 :], chunk[end : end + 1] == b"]"
 
 
@@ -330,8 +337,8 @@ def _block(
     unparsed: list[Unparsed] = []
     for number, record in enumerate(records):
         if len(record) > limits.record_bytes:
-            head = head_of(record[:KEPT_BYTES].decode("utf-8", "backslashreplace"))
-            unparsed.append(Unparsed(number, [too_long(limits.record_bytes)], head))
+            reasons = [too_long(limits.record_bytes)]
+            unparsed.append(Unparsed(number, reasons, head_of_bytes(record)))
             continue
         try:
             texts.append(record.decode())

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import re
 
+from zoopipe.adapters.limits import KEPT_BYTES, head_of
+
 #: What may stand around a record.
 BLANK = b" \t\r\n"
 
-_STRING = rb'"(?:[^"\\]++|\\.)*+"'
+_CONTENT = rb'[^"\\]*+(?:\\.[^"\\]*+)*+'
+#: A JSON string, as a pattern: three times as fast as one that goes by the character.
+STRING = b'"' + _CONTENT + b'"'
 _TEXT = rb'[^"\[\]{}]++'
 # What is passed over at once, outside of all brackets and within some: there, too, lists and objects that
 # hold no others.
-_OUTSIDE = re.compile(rb'(?:[^"\[\]{},]++|' + _STRING + b")*+", re.DOTALL)
-_FLAT = rb"[\[{](?:" + _TEXT + b"|" + _STRING + rb")*+[\]}]"
-_WITHIN = re.compile(b"(?:" + _TEXT + b"|" + _STRING + b"|" + _FLAT + b")*+", re.DOTALL)
-_IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
+_OUTSIDE = re.compile(rb'(?:[^"\[\]{},]++|' + STRING + b")*+", re.DOTALL)
+_FLAT = rb"[\[{](?:" + _TEXT + b"|" + STRING + rb")*+[\]}]"
+_WITHIN = re.compile(b"(?:" + _TEXT + b"|" + STRING + b"|" + _FLAT + b")*+", re.DOTALL)
+_IN_STRING = re.compile(_CONTENT, re.DOTALL)
+_TOKENS = (b'"', b"[", b"]", b"{", b"}")
 _OPENING = re.compile(rb"[\[{]++")
 
 
@@ -25,26 +30,40 @@ class Capped:
         most_bytes: a record with more is too long.
 
     Attributes:
-        kept: the record, with the blanks behind it; of one that is too long the beginning, with more than
-            `most_bytes` bytes.
         is_long: whether it is too long.
     """
 
     def __init__(self, most_bytes: int) -> None:
-        self.kept = b""
         self.is_long = False
         self._most_bytes = most_bytes
+        self._held_bytes = max(most_bytes, KEPT_BYTES)
+        # Once it is more than that, nothing is added.
+        self._held = b""
 
     def feed(self, chunk: bytes) -> None:
         """Takes what follows of the record."""
-        if self.is_long:
-            return
-        if len(self.kept) <= self._most_bytes:
-            self.kept = (self.kept + chunk).lstrip(BLANK)
-            self.is_long = len(self.kept.rstrip(BLANK)) > self._most_bytes
-        else:
-            # Blanks, so far.
+        if len(self._held) <= self._held_bytes:
+            self._held = (self._held + chunk).lstrip(BLANK)
+            self.is_long = self.is_long or len(self.record) > self._most_bytes
+        elif not self.is_long:
+            # All that is held and too much is blank, so far.
             self.is_long = bool(chunk.strip(BLANK))
+
+    @property
+    def record(self) -> bytes:
+        """The whole record, where it is not too long."""
+        return self._held.rstrip(BLANK)
+
+    @property
+    def head(self) -> str:
+        """The first characters of the record."""
+        is_whole = len(self._held) <= self._held_bytes
+        return head_of_bytes(self.record if is_whole else self._held)
+
+
+def head_of_bytes(record: bytes) -> str:
+    """What is kept of a record that is too long, bytes that are no UTF-8 as `\\xff`."""
+    return head_of(record[:KEPT_BYTES].decode("utf-8", "backslashreplace"))
 
 
 class ElementEnd:
@@ -61,9 +80,10 @@ class ElementEnd:
         Returns:
             Where in `chunk` the comma or bracket after the element stands; None where it goes on.
         """
-        before = len(self._held)
+        before, at = len(self._held), 0
         data, self._held = self._held + chunk, b""
-        at = 0
+        if self._is_dull(data):
+            return None
         while (at := self._passed(data, at)) < len(data):
             token = data[at : at + 1]
             if self._in_string and token == b"\\":
@@ -83,6 +103,12 @@ class ElementEnd:
                 self._depth = max(self._depth - 1, 0)
             at += 1
         return None
+
+    def _is_dull(self, data: bytes) -> bool:
+        """Whether nothing in some data matters; to look for bytes costs a twentieth of a pattern."""
+        if self._in_string:
+            return b'"' not in data and b"\\" not in data
+        return self._depth > 0 and not any(token in data for token in _TOKENS)
 
     def _passed(self, data: bytes, at: int) -> int:
         """Where the next byte stands that changes something."""
