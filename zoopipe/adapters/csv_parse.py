@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -145,8 +146,8 @@ class Parser:
     def _text(self, raw: bytes) -> str:
         """A record's text, with the bytes that do not decode as `\\xff`."""
         if self._transcoded:
-            # Such bytes are lone surrogates by now.
-            text = raw.decode("utf-8", "surrogatepass")
+            # Such bytes are lone surrogates by now. Half a character may stand at the end of a head.
+            text, _ = codecs.utf_8_decode(raw, "surrogatepass", False)
             return text.translate({0xDC00 + byte: f"\\x{byte:02x}" for byte in range(256)})
         return raw.decode(self._dialect.encoding, "backslashreplace")
 

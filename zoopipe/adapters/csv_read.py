@@ -33,7 +33,7 @@ class RangeReader:
     def blocks(self, source: ByteSource, part: FileRange, start: int) -> Iterator[Block]:
         """The records that begin in a range; `source` stands at `start`, where the first one begins."""
         position, data, at_end, is_empty = start, b"", False, True
-        consumed = source.consumed
+        consumed = 0
         while position < part.end:
             block = self._take(data, part.end - position, at_end) if data else None
             if block is not None:
@@ -75,13 +75,19 @@ class RangeReader:
     def _skip(self, source: ByteSource, data: bytes) -> tuple[Block, bytes]:
         """The record at the start of `data`, which is too long, rejected; and what was read behind it."""
         record, head, size, chunk = RecordEnd(self._dialect), b"", 0, data
-        while (end := record.feed(chunk)) is None and chunk:
+        end = record.feed(data)
+        if end is not None:
+            # A blank line that stands before it.
+            block = self._take(data[:end], end, at_end=True)
+            assert block is not None, "it is whole"
+            return block, data[end:]
+        while end is None and chunk:
             if len(head) < KEPT_BYTES:
                 head += chunk
             size += len(chunk)
             chunk = source.read(BLOCK_BYTES)
-        if end is None:
-            end = record.feed(b"", at_end=True) or 0
+            end = record.feed(chunk, at_end=not chunk)
+        end = end or 0
         if len(head) < KEPT_BYTES:
             head = (head + chunk[:end]).rstrip(b"\r\n")
         block = self._parser.too_long(head, size + end, record.is_quoted, self._most_bytes)

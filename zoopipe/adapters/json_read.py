@@ -62,7 +62,7 @@ def line_blocks(source: ByteSource, part: FileRange, limits: Limits) -> Iterator
     if not part.exact:
         position = _next_line(source, position)
     _go_to(source, position)
-    data, consumed, at_end, is_empty = b"", source.consumed, False, True
+    data, consumed, at_end, is_empty = b"", 0, False, True
     while position < part.end:
         cut = _whole_lines(data, part.end - position, at_end, limits)
         if cut:
@@ -208,7 +208,7 @@ def array_blocks(source: ByteSource, start: int, limits: Limits) -> Iterator[Blo
     _go_to(source, start)
     # `data` begins at byte `position`; what stands between it and `base` is blank.
     base = position = start
-    data, at_end, found_any, consumed = b"", False, False, source.consumed
+    data, at_end, found_any, consumed = b"", False, False, 0
     while True:
         found = _elements(data, found_any)
         if found.begins or found.is_closed:

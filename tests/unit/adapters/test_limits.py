@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
+import gzip
 import io
 import json
 import os
@@ -416,6 +418,8 @@ def test_csv_records_are_rejected_alone_when_they_are_too_long(
             good.append({"a": row[0], "b": row[1]})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(csv_read, "BLOCK_BYTES", block)
+        patch.setattr(csv_read, "_WINDOW_BYTES", block)
+        patch.setattr(csv_read, "_MOST_WINDOW_BYTES", 4 * block)
         adapter = CSVInputAdapter(
             file(tmp_path, data), fieldnames=["a", "b"], max_record_bytes=most
         )
@@ -433,27 +437,84 @@ def test_csv_records_are_rejected_alone_when_they_are_too_long(
             assert reject["_text"] == text
 
 
-@settings(parent=QUICK, max_examples=500)
-@given(CSV_PIECES, st.lists(st.integers(1, 7), min_size=1, max_size=5))
+@pytest.mark.parametrize(("delimiter", "quote"), [(",", '"'), ("é", "'"), ("\t", "ü"), ("😀", "§")])
+@settings(parent=QUICK, max_examples=300)
+@given(tokens=CSV_PIECES, sizes=st.lists(st.integers(1, 7), min_size=1, max_size=5))
 def test_csv_record_ends_where_the_reader_says_when_it_is_followed(
-    tokens: list[bytes], sizes: list[int]
+    delimiter: str, quote: str, tokens: list[bytes], sizes: list[int]
 ) -> None:
-    data = b"".join(tokens)
+    data = b"".join(tokens).replace(b",", delimiter.encode()).replace(b'"', quote.encode())
     lines = lines_of(data)
-    reader = csv.reader(lines)
+    reader = csv.reader(lines, delimiter=delimiter, quotechar=quote)
     if next(reader, None) is None:
         return
     expected = sum(
         len(line.encode("utf-8", "surrogateescape")) for line in lines[: reader.line_num]
     )
-    record, before, found = RecordEnd(Dialect(",", '"', "utf-8")), 0, None
+    record, before, found = RecordEnd(Dialect(delimiter, quote, "utf-8")), 0, None
     for chunk in [*pieces(data, sizes), None]:
         end = record.feed(chunk or b"", at_end=chunk is None)
         if end is not None:
             found = before + end
             break
         before += len(chunk or b"")
-    assert (found if found is not None else before) == expected
+    assert (before if found is None else found) == expected
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16", "shift_jis"])
+@pytest.mark.parametrize("block", [16, 1 << 20])
+def test_csv_record_is_rejected_when_it_is_too_long_in_another_encoding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, block: int
+) -> None:
+    monkeypatch.setattr(csv_read, "BLOCK_BYTES", block)
+    letter = "表" if encoding == "shift_jis" else "é"
+    text = f"a,b\n1,2\n{letter * 2000},x\n3,{letter}\n"
+    adapter = CSVInputAdapter(
+        file(tmp_path, text.encode(encoding)), encoding=encoding, max_record_bytes=100
+    )
+    rows, (reject,) = read(adapter, tmp_path)
+    assert [row["b"] for row in rows] == ["2", letter]
+    assert reject["_errors"][0]["type"] == "record_too_long"
+    assert reject["_text"] == letter * 1024
+
+
+def test_nul_is_a_character_like_any_other_when_it_is_in_csv(tmp_path: Path) -> None:
+    data = b'a,b\n\0,1\nx\0y,"\0"\n2,3\0\n'
+    expected = list(csv.DictReader(io.StringIO(data.decode(), newline="")))
+    for shards in (1, 3):
+        assert read(CSVInputAdapter(file(tmp_path, data)), tmp_path, shards) == (expected, [])
+
+
+def test_header_is_a_record_like_any_other_when_it_comes_again(tmp_path: Path) -> None:
+    class Row(BaseModel):
+        a: int
+        b: int
+
+    path = file(tmp_path, b"a,b\n1,2\na,b\n3,4\n")
+    assert [row["a"] for row in read(CSVInputAdapter(path), tmp_path)[0]] == ["1", "a", "3"]
+    rows, rejects = read(CSVInputAdapter(path), tmp_path, model=Row)
+    assert [row["a"] for row in rows] == [1, 3]
+    assert kinds(rejects) == [(2, "int_parsing")]
+
+
+@pytest.mark.parametrize("name", ["in", "in.gz", "in.bz2"])
+@pytest.mark.parametrize("kind", ["csv", "json"])
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_bytes_read_are_those_of_the_file_when_it_has_many_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: str, end: bytes
+) -> None:
+    reader, adapter = (
+        (csv_read, CSVInputAdapter) if kind == "csv" else (json_read, JSONInputAdapter)
+    )
+    monkeypatch.setattr(reader, "BLOCK_BYTES", 1 << 12)
+    line = b"%d,some text" if kind == "csv" else b'{"a":%d}'
+    data = b"a,b\n" * (kind == "csv") + b"\n".join(line % number for number in range(20_000)) + end
+    pack = {"in": bytes, "in.gz": gzip.compress, "in.bz2": bz2.compress}[name]
+    path = file(tmp_path, pack(data), name)
+    pipe = Pipe(adapter(path), JSONOutputAdapter(tmp_path / "out"))
+    run_ = run_sharded(pipe, 1)
+    header = 4 if (kind, name) == ("csv", "in") else 0
+    assert run_.report().bytes_read == os.path.getsize(path) - header
 
 
 @pytest.mark.parametrize("shards", [1, 3])
