@@ -393,7 +393,7 @@ CSV_PIECES = st.lists(
 )
 
 
-@settings(parent=QUICK, max_examples=300)
+@QUICK
 @given(
     CSV_PIECES, st.integers(1, 5), st.sampled_from([1, 3, 16, 1000]), st.sampled_from([4, 20, 60])
 )
