@@ -279,5 +279,5 @@ class TestOutput:
         source = ArrowInputAdapter(write(tmp_path / "in", numbered(0, 10)))
         kind = pa.list_(pa.dictionary(pa.int8(), pa.string()))
         output = ArrowOutputAdapter(tmp_path / "out", schema=pa.schema([("text", kind)]))
-        with pytest.raises(DeclarationError, match="'text' of .* is to be a dictionary"):
+        with pytest.raises(DeclarationError, match=r"'text' of .* is to be a dictionary"):
             run_sharded(Pipe(source, output), 1)
