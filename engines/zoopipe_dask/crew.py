@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 _LOOK_S = 5.0
 # How long the loop may take to do what is asked of it.
 _ANSWER_S = 10.0
+# How long a worker may take to end itself when an attempt of it does not stop, and its nanny to end it then.
+_END_S = 3.0
+_NANNY_S = 5.0
 # A pipe larger than this is sent to a worker once, not with each attempt.
 _LARGE_BYTES = 256 * 1024
 
@@ -320,15 +323,31 @@ class Crew:
 
     def kill(self, attempt: DaskAttempt) -> None:
         """Gives an attempt up. Its worker sees that Dask has released it, and ends itself where the
-        attempt does not stop; see `zoopipe_dask.worker`."""
+        attempt does not stop; see `zoopipe_dask.worker`. One that cannot, because the attempt keeps the
+        interpreter's lock, is ended by its nanny."""
         if attempt.is_over:
             return
         has_begun, place = attempt.progress.has_begun, attempt.place
         how = ""
         if has_begun:
             self._lingering[attempt.key] = attempt
+            if place.has_nanny:
+                self._spawn(self._have_ended(attempt))
             how = " and restarted" if place.has_nanny else ", and its thread was left behind"
         self._finish(attempt, Lost(f"{attempt.worker} was given up{how}", has_begun))
+
+    async def _have_ended(self, attempt: DaskAttempt) -> None:
+        """Has the nanny of a worker end it, where it does not do so itself."""
+        await asyncio.sleep(_END_S)
+        if attempt.key not in self._lingering:
+            return
+        address = attempt.place.address
+        try:
+            await self._cluster.client.restart_workers(
+                [address], timeout=_NANNY_S, raise_for_error=False
+            )
+        except (OSError, TimeoutError, ValueError, CancelledError) as error:
+            logger.debug("worker %s cannot be restarted: %r", address, error)
 
     async def _let_go(self) -> None:
         """Has Dask forget all that is ours."""
