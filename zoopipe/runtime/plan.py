@@ -14,7 +14,7 @@ from zoopipe.runtime.fingerprint import fingerprint
 from zoopipe.runtime.state import Finished, StateFile
 from zoopipe.stages.rejects import META_NAMES, reject_columns
 from zoopipe.storage.parts import Part
-from zoopipe.storage.publish import resolve_target
+from zoopipe.storage.publish import part_target, resolve_target
 from zoopipe.storage.staging import Staging
 from zoopipe.validation import compile_plan
 
@@ -124,6 +124,11 @@ def _plan_pipe(index: int, pipe: Pipe, shards: int, merge: bool) -> PlannedPipe:
         reject_staging = Staging(target_of(pipe.error_output_adapter))
         if reject_staging.target == staging.target:
             raise OutputError(f"output and error output are both {staging.target}")
+    if not merge:
+        for each in filter(None, (staging, reject_staging)):
+            # The names are longer, and others may be there.
+            for number in range(1, len(plan.shards) + 1):
+                resolve_target(str(part_target(each.target, number)))
     pipe.output_adapter.check(columns)
     planned = PlannedPipe(
         index=index,

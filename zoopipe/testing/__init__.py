@@ -83,6 +83,7 @@ __all__ = [
     "Journal",
     "Kill",
     "Log",
+    "Loop",
     "OutputConformance",
     "Poison",
     "Raise",
