@@ -57,9 +57,9 @@ def held(task: Task, seconds: list[float]) -> tuple[int, int] | None:
     return None
 
 
-def rejected(seconds: list[float], policy: RetryPolicy = RetryPolicy()) -> tuple[list[int], int]:
+def rejected(seconds: list[float], max_attempts: int = 3) -> tuple[list[int], int]:
     """The records that a shard is run without at last, and how many attempts were ended before."""
-    shard = ShardRun(Shard(0, ()), 0)
+    shard, policy = ShardRun(Shard(0, ()), 0), RetryPolicy(max_attempts)
     ended = 0
     while (found := held(task := next_task(shard), seconds)) is not None:
         ended += 1
@@ -114,7 +114,7 @@ def test_record_that_comes_back_the_second_time_is_not_rejected():
 
 def test_pipe_fails_when_one_attempt_is_all_there_is():
     with pytest.raises(WorkerLostError, match="its worker was ended"):
-        rejected([1e9], RetryPolicy(max_attempts=1))
+        rejected([1e9], max_attempts=1)
 
 
 def test_pipe_fails_when_every_record_takes_too_long():
