@@ -28,6 +28,7 @@ _ANSWER_S = 10.0
 # How long a worker may take to end itself when an attempt of it does not stop, and its nanny to end it then.
 _END_S = 3.0
 _NANNY_S = 5.0
+_GLANCE_S = 0.1
 # A pipe larger than this is sent to a worker once, not with each attempt.
 _LARGE_BYTES = 256 * 1024
 
@@ -79,6 +80,8 @@ class Crew:
         self._pipes: dict[tuple[str, bytes], Any] = {}
         self._ends: SimpleQueue[tuple[DaskAttempt, End]] = SimpleQueue()
         self._tasks: set[asyncio.Task[None]] = set()
+        # Of workers that have to end, which it is waited for.
+        self._endings: set[asyncio.Task[None]] = set()
         self._look = asyncio.Event()
         self.lost = ""
 
@@ -332,15 +335,18 @@ class Crew:
         if has_begun:
             self._lingering[attempt.key] = attempt
             if place.has_nanny:
-                self._spawn(self._have_ended(attempt))
+                ending = self._spawn(self._have_ended(attempt))
+                self._endings.add(ending)
+                ending.add_done_callback(self._endings.discard)
             how = " and restarted" if place.has_nanny else ", and its thread was left behind"
         self._finish(attempt, Lost(f"{attempt.worker} was given up{how}", has_begun))
 
     async def _have_ended(self, attempt: DaskAttempt) -> None:
         """Has the nanny of a worker end it, where it does not do so itself."""
-        await asyncio.sleep(_END_S)
-        if attempt.key not in self._lingering:
-            return
+        for _ in range(round(_END_S / _GLANCE_S)):
+            await asyncio.sleep(_GLANCE_S)
+            if attempt.key not in self._lingering:
+                return
         address = attempt.place.address
         try:
             await self._cluster.client.restart_workers(
@@ -354,6 +360,8 @@ class Crew:
         client = self._cluster.client
         for attempt in list(self._attempts.values()):
             self._finish(attempt, Lost("the run is over", attempt.progress.has_begun))
+        if self._endings and not self.lost:
+            await asyncio.wait(self._endings, timeout=_ANSWER_S - _NANNY_S)
         for future in self._pipes.values():
             future.release()
         if not self.lost:
@@ -362,10 +370,11 @@ class Crew:
         for task in self._tasks:
             task.cancel()
 
-    def _spawn(self, work: Any) -> None:
+    def _spawn(self, work: Any) -> asyncio.Task[None]:
         task = self._cluster.loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
