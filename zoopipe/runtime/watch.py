@@ -11,8 +11,9 @@ from zoopipe.runtime.retry import Supervision
 
 logger = logging.getLogger(__name__)
 
-# How long a worker may be silent, which says twice a second what it does, where records have a time limit.
-_SILENT_S = 10.0
+# How long a worker may be silent, which says twice a second what it does, where records have a time limit: a
+# cluster's head that is busy or is started anew may take nearly as long to pass on what they say.
+_SILENT_S = 60.0
 
 
 class Watch:
