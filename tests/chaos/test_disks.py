@@ -67,14 +67,21 @@ def check_published(source: Path, folder: Path) -> None:
     assert staged(folder) == []
 
 
-@pytest.fixture
-def small_disk(tmp_path) -> Iterator[Path]:
+@contextlib.contextmanager
+def mounted(folder: Path) -> Iterator[Path]:
     """A file system of its own, which `resize` gives a size."""
-    folder = tmp_path / "disk"
     folder.mkdir()
     _mount("-t", "tmpfs", "-o", "size=64m,mode=755", "tmpfs", str(folder))
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    with mounted(tmp_path / "disk") as folder:
+        yield folder
 
 
 def _mount(*options: str) -> None:
@@ -86,20 +93,23 @@ def resize(folder: Path, size_bytes: int) -> None:
     _mount("-o", f"remount,size={size_bytes}", str(folder))
 
 
-@pytest.fixture
-def needed_bytes(source, small_disk) -> int:
+@pytest.fixture(scope="module")
+def needed_bytes(tmp_path_factory) -> int:
     """The least size of a disk that a run ends well on, but for one part in fifty."""
+    folder = tmp_path_factory.mktemp("needed")
+    source = write_items(folder / "in.csv", ROWS, bad=BAD)
     low, high = 0, 4 * source.stat().st_size
-    while high - low > high // 50:
-        middle = (low + high) // 2
-        resize(small_disk, middle)
-        try:
-            manager_of(source, small_disk, resume=False).run()
-            high = middle
-        except (RunFailed, OutputError):
-            low = middle
-        for path in small_disk.iterdir():
-            path.unlink()
+    with mounted(folder / "disk") as disk:
+        while high - low > high // 50:
+            middle = (low + high) // 2
+            resize(disk, middle)
+            try:
+                manager_of(source, disk, resume=False).run()
+                high = middle
+            except (RunFailed, OutputError):
+                low = middle
+            for path in disk.iterdir():
+                path.unlink()
     return high
 
 
