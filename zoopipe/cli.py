@@ -104,6 +104,12 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
             help="Go on where a run that was cut off had come to, and keep what is done if this one is.",
         ),
         click.option(
+            "--record-timeout",
+            type=click.FloatRange(0, min_open=True),
+            metavar="SECONDS",
+            help="How long a record may be in hooks and validation before it is rejected; by default for ever.",
+        ),
+        click.option(
             "--ledger",
             type=click.Path(dir_okay=False, path_type=Path),
             help="Write what was read, byte by byte, and what became of it to this file, as JSON.",
@@ -135,6 +141,7 @@ def _run_pipes(
     address: str | None,
     merge: bool,
     resume: bool,
+    record_timeout: float | None,
     ledger: Path | None,
 ) -> None:
     from zoopipe.manager import PipeManager
@@ -143,10 +150,16 @@ def _run_pipes(
     made = make_engine(engine, address)
     if len(pipes) == 1:
         manager = PipeManager.parallelize_pipe(
-            pipes[0], workers or 1, merge, engine=made, shards=shards, resume=resume
+            pipes[0],
+            workers or 1,
+            merge,
+            engine=made,
+            shards=shards,
+            resume=resume,
+            record_timeout_s=record_timeout,
         )
     elif workers is None and shards is None and merge:
-        manager = PipeManager(pipes, made, resume=resume)
+        manager = PipeManager(pipes, made, resume=resume, record_timeout_s=record_timeout)
     else:
         raise DeclarationError(
             "--workers, --shards and --no-merge are for one pipe, and this is a list"

@@ -31,8 +31,9 @@ class PipeRun:
     """The state of one pipe in one run. Only the supervisor changes it; any thread may ask for
     reports."""
 
-    def __init__(self, planned: PlannedPipe) -> None:
+    def __init__(self, planned: PlannedPipe, record_timeout_s: float | None = None) -> None:
         self.planned = planned
+        self._record_timeout_s = record_timeout_s
         self.status = PipeStatus.PENDING
         self.error: str | None = None
         self._started: datetime | None = None
@@ -120,6 +121,7 @@ class PipeRun:
                 rejects=None if reject_staging is None else reject_staging.part(index, attempt),
                 leads=index == 0 or not planned.merge,
                 count_only=self._counting,
+                record_timeout_s=self._record_timeout_s,
             )
         )
 
@@ -144,6 +146,13 @@ class PipeRun:
         self._lost_count += lost.has_begun
         index = task.shard.index
         self._shards[index].lose(task, lost, self._running[task], policy, now)
+        self._waiting.add(index)
+
+    def timed_out(self, task: Task, lost: Lost, policy: RetryPolicy) -> None:
+        """Takes that an attempt was ended because it had records in hand for too long; likewise."""
+        self._lost_count += 1
+        index = task.shard.index
+        self._shards[index].time_out(task, lost, self._running[task], policy)
         self._waiting.add(index)
 
     def ended(self, task: Task) -> None:

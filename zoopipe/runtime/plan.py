@@ -17,7 +17,7 @@ from zoopipe.runtime.schemas import output_schema, read_columns, reject_schema
 from zoopipe.runtime.state import Finished, StateFile
 from zoopipe.stages.rejects import META_NAMES
 from zoopipe.storage.parts import Part
-from zoopipe.storage.publish import resolve_target
+from zoopipe.storage.publish import part_target, resolve_target
 from zoopipe.storage.staging import Staging
 
 if TYPE_CHECKING:
@@ -124,6 +124,11 @@ def _plan_pipe(index: int, pipe: Pipe, shards: int, merge: bool) -> PlannedPipe:
         if reject_staging.target == staging.target:
             raise OutputError(f"output and error output are both {staging.target}")
         rejects = reject_schema(pipe.error_output_adapter, plan)
+    if not merge:
+        for each in filter(None, (staging, reject_staging)):
+            # The names are longer, and others may be there.
+            for number in range(1, len(plan.shards) + 1):
+                resolve_target(str(part_target(each.target, number)))
     schema = output_schema(pipe, plan)
     pipe.output_adapter.check(schema)
     planned = PlannedPipe(

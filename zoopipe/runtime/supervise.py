@@ -23,6 +23,7 @@ from zoopipe.runtime.progress import Progress
 from zoopipe.runtime.retry import Supervision
 from zoopipe.runtime.task import Task
 from zoopipe.runtime.threads import in_thread
+from zoopipe.runtime.watch import Watch, place_of
 from zoopipe.storage.parts import Part
 
 if TYPE_CHECKING:
@@ -43,11 +44,11 @@ class Supervisor:
     ) -> None:
         self._engine = engine
         self._supervision = supervision
-        self._runs = [PipeRun(planned) for planned in pipes]
+        self._runs = [PipeRun(planned, supervision.record_timeout_s) for planned in pipes]
         # By the identity of the attempt.
         self._attempts: dict[int, Attempt] = {}
         self._kill_at: dict[int, float] = {}
-        self._stalled: set[int] = set()
+        self._watchman = Watch(supervision)
         # By the index of the pipe; one after the other, for there is one disk.
         self._commits: dict[int, Future[tuple[Part, ...]]] = {}
         self._committing = threading.Lock()
@@ -225,18 +226,27 @@ class Supervisor:
             elif isinstance(end, Raised) and not run.doubts(task):
                 raise end.error
             elif isinstance(end, Lost) and not run.has_too_many:
-                logger.warning("%s, attempt %d: %s", task.label, task.attempt, end.reason)
-                run.lost(task, end, self._supervision.retries, time.monotonic())
+                self._lose(run, attempt, end)
         except Exception as error:
             self._fail(run, _sentence(error))
         finally:
             self._forget(attempt)
 
+    def _lose(self, run: PipeRun, attempt: Attempt, lost: Lost) -> None:
+        """Hears that an attempt's worker is lost, or was ended here."""
+        task, policy = attempt.task, self._supervision.retries
+        lost = self._watchman.explained(attempt, lost)
+        logger.warning("%s, attempt %d: %s", task.label, task.attempt, lost.reason)
+        if self._watchman.is_overdue(attempt):
+            run.timed_out(task, lost, policy)
+        else:
+            run.lost(task, lost, policy, time.monotonic())
+
     def _forget(self, attempt: Attempt) -> None:
         run = self._runs[attempt.task.pipe_index]
         self._attempts.pop(id(attempt), None)
         self._kill_at.pop(id(attempt), None)
-        self._stalled.discard(id(attempt))
+        self._watchman.forget(attempt)
         if run.is_finished and run.running == [attempt.task]:
             run.planned.leave(is_done=False)
         run.ended(attempt.task)
@@ -307,7 +317,8 @@ class Supervisor:
         now = time.monotonic()
         for key, attempt in self._attempts.items():
             _relay_log(attempt)
-            self._watch_stall(key, attempt)
+            if key not in self._kill_at and self._watchman.condemns(attempt):
+                self._kill_at[key] = now
             if now >= self._kill_at.get(key, float("inf")):
                 attempt.kill()
         self._watch_shortage(now)
@@ -318,20 +329,6 @@ class Supervisor:
             if run.is_given_up:
                 self._fail(run, too_many(run))
                 run.planned.leave(is_done=False)
-
-    def _watch_stall(self, key: int, attempt: Attempt) -> None:
-        """Says, once, that an attempt makes no progress."""
-        progress = attempt.progress
-        if not progress.has_begun or progress.quiet_s() < self._supervision.stall_timeout_s:
-            self._stalled.discard(key)
-        elif key not in self._stalled:
-            self._stalled.add(key)
-            logger.warning(
-                "%s stalls: no progress for %.0f s, on %s",
-                attempt.task.label,
-                progress.quiet_s(),
-                _place(progress),
-            )
 
     def _watch_shortage(self, now: float) -> None:
         """Fails what waits for a worker for too long while none runs."""
@@ -356,16 +353,11 @@ class _NeverBegun(Attempt):
         pass
 
 
-def _place(progress: Progress) -> str:
-    """Where an attempt runs, for messages."""
-    return f"{progress.host or 'this machine'}, process {progress.pid}"
-
-
 def _relay_log(attempt: Attempt) -> None:
     """Logs here what the attempt's worker has logged there."""
     for line in attempt.progress.log.drain():
         logging.getLogger(line.name).log(
-            line.level, "%s, on %s: %s", attempt.task.label, _place(attempt.progress), line.text
+            line.level, "%s, on %s: %s", attempt.task.label, place_of(attempt.progress), line.text
         )
 
 

@@ -165,6 +165,9 @@ class Staging:
         """Unlocks the folder and leaves it as it is, for a run that goes on; safe to call twice."""
         if self._lock is not None:
             _held.discard(self._lock)
+            # A process that was forked at the wrong moment may have a copy of the descriptor.
+            with suppress(OSError):
+                fcntl.flock(self._lock, fcntl.LOCK_UN)
             os.close(self._lock)
             self._lock = None
 

@@ -54,7 +54,8 @@ def test_state_is_read_as_it_was_written(stagings):
     file.add(finished(stagings, 0))
     state = read_state(stagings[0])
     assert state.begun.plan == PLAN
-    assert state.begun.rejects == str(stagings[1].target)
+    assert state.begun.rejects == "else/bad.jsonl"
+    assert state.begun.rejects_beside(stagings[0]) == stagings[1].target
     assert state.committing is None
     found = {shard: at_home(each, *stagings) for shard, each in state.finished.items()}
     assert found == {shard: finished(stagings, shard) for shard in (0, 1)}
@@ -243,6 +244,73 @@ def test_commit_that_was_cut_off_anywhere_is_finished_or_has_not_begun(
         return
     finish_commit(state.committing, *stagings)
     assert published(tmp_path) == AFTER
+
+
+def failing(*given, **options):
+    raise OSError(30, "Read-only file system")
+
+
+def test_commit_that_was_refused_at_its_first_rename_is_not_done_by_the_next_run(
+    stagings, tmp_path, monkeypatch
+):
+    file = StateFile(*stagings)
+    file.begin(PLAN, [finished(stagings, 0)])
+    given = outputs(stagings)
+    before = published(tmp_path)
+    monkeypatch.setattr(os, "replace", failing)
+    with pytest.raises(OutputError, match="Read-only file system"):
+        file.commit(given)
+    monkeypatch.undo()
+    assert not file.is_committed
+    state = read_state(stagings[0])
+    assert (state.committing, list(state.finished)) == (None, [0])
+    assert published(tmp_path) == before
+
+
+def test_commit_that_was_refused_later_is_done_by_the_next_run(stagings, tmp_path, monkeypatch):
+    file = StateFile(*stagings)
+    file.begin(PLAN, [])
+    given = outputs(stagings)
+    replace, renamed = os.replace, []
+
+    def once(source, target):
+        if renamed:
+            failing()
+        renamed.append(target)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", once)
+    with pytest.raises(OutputError, match="Read-only file system"):
+        file.commit(given)
+    monkeypatch.undo()
+    assert file.is_committed
+    finish_commit(read_state(stagings[0]).committing, *stagings)
+    assert published(tmp_path) == AFTER
+
+
+def test_record_that_did_not_reach_the_disk_is_taken_back(stagings, tmp_path, monkeypatch):
+    file = StateFile(*stagings)
+    file.begin(PLAN, [finished(stagings, 0)])
+    given = outputs(stagings)
+    fsync = os.fsync
+
+    def fail_for_state(descriptor):
+        if os.path.samestat(os.fstat(descriptor), file.path.stat()):
+            failing()
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail_for_state)
+    with pytest.raises(OutputError, match="Read-only file system"):
+        file.commit(given)
+    monkeypatch.undo()
+    assert not file.is_committed
+    assert read_state(stagings[0]).committing is None
+
+
+def test_state_that_cannot_be_read_is_said(stagings):
+    StateFile(*stagings).path.mkdir()
+    with pytest.raises(OutputError, match=r"cannot read .*state.jsonl: Is a directory"):
+        read_state(stagings[0])
 
 
 def test_commit_record_that_leads_out_of_the_folders_is_refused(stagings):
