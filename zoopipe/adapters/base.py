@@ -17,7 +17,9 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from zoopipe.columns import NonFinite
-from zoopipe.reasons import Reason
+from zoopipe.errors import DeclarationError, InputError
+from zoopipe.reasons import Reason, Stage
+from zoopipe.rows import Row
 from zoopipe.storage.parts import Part
 
 
@@ -97,12 +99,34 @@ class InputPlan:
 class Unparsed:
     """A record that could not be turned into columns.
 
-    `record` is its number in the block, from 0; `text` is the record as it stands in the input.
+    Attributes:
+        record: its number in the block, from 0.
+        reasons: why.
+        text: the record as it stands in the input.
+        stage: where it is refused; elsewhere than in parsing where it is handed on as it was rejected before.
+        row: where its columns stand in the block's `unparsed_columns`; None where it has none.
     """
 
     record: int
     reasons: list[Reason]
-    text: str
+    text: str | None
+    stage: Stage = "parse"
+    row: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a record stood that is read again, not from its input but from what was rejected of it.
+
+    Attributes:
+        source: the file.
+        row: its number in the whole input, from 1; None for a row that a hook had added.
+        offset: the byte at which it began.
+    """
+
+    source: str | None
+    row: int | None
+    offset: int | None
 
 
 @dataclass(slots=True)
@@ -119,6 +143,8 @@ class Block:
         start: the byte at which the block begins.
         end: the byte after the block, where the next record begins.
         bytes_read: bytes of the file that this block took (compressed ones for compressed files).
+        origins: for each record where it stood, in inputs that `keep_origins`.
+        unparsed_columns: the columns of records that did not parse and have some all the same.
     """
 
     batch: pa.RecordBatch
@@ -130,10 +156,20 @@ class Block:
     start: int
     end: int
     bytes_read: int
+    origins: Sequence[Origin] | None = None
+    unparsed_columns: pa.RecordBatch | None = None
 
 
 class InputAdapter(ABC):
-    """Reads one format. Making one does no I/O; bad options raise `DeclarationError` at once."""
+    """Reads one format. Making one does no I/O; bad options raise `DeclarationError` at once.
+
+    Attributes:
+        has_columns: whether all records have the same columns; where not, each is a whole record.
+        keeps_origins: whether its records were read before, and keep the numbers that they had then.
+    """
+
+    has_columns: bool = True
+    keeps_origins: bool = False
 
     @abstractmethod
     def plan(self, shards: int) -> InputPlan:
@@ -153,6 +189,30 @@ class InputAdapter(ABC):
         Raises:
             InputError: the input vanished, or is damaged.
         """
+
+    def restored(self, rows: Sequence[Row], columns: tuple[str, ...] | None) -> pa.RecordBatch:
+        """Records as `read` gives them, out of their columns as a rejects file holds them.
+
+        Args:
+            rows: for each its columns, as a format of text gives them.
+            columns: those of all records; None where each has its own.
+
+        Raises:
+            InputError: this format's rejects cannot be replayed.
+        """
+        raise InputError(f"what {type(self).__name__} read cannot be replayed")
+
+    def reparsed(self, texts: Sequence[str], columns: tuple[str, ...] | None) -> list[Block]:
+        """For each text a block of the records in it, read as they would be from a file.
+
+        Args:
+            texts: records that did not parse, and were repaired.
+            columns: as for `restored`.
+
+        Raises:
+            InputError: this format has no text.
+        """
+        raise InputError(f"what {type(self).__name__} read has no text to be parsed again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +267,22 @@ class OutputAdapter(ABC):
     @abstractmethod
     def output(self) -> str:
         """The path that the user named."""
+
+    def at(self, output: str) -> OutputAdapter:
+        """The same adapter for another file.
+
+        Raises:
+            DeclarationError: it cannot write there.
+        """
+        raise DeclarationError(f"{type(self).__name__} cannot be had for another file than its own")
+
+    def reader(self, source: str) -> InputAdapter:
+        """An input adapter that reads a file which this one has written.
+
+        Raises:
+            DeclarationError: there is none.
+        """
+        raise DeclarationError(f"there is no input adapter for what {type(self).__name__} writes")
 
     def check(self, columns: tuple[str, ...] | None) -> None:
         """Refuses, before any row is read, what the output could not be written with.

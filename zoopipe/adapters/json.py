@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,6 +29,8 @@ from zoopipe.arrays import EMPTY, text_array, text_of
 from zoopipe.columns import record_batch
 from zoopipe.errors import DeclarationError, InputError
 from zoopipe.reasons import Reason
+from zoopipe.redact import redact
+from zoopipe.rows import Row
 from zoopipe.storage.files import (
     BLOCK_BYTES,
     END,
@@ -64,6 +66,8 @@ class JSONInputAdapter(InputAdapter):
         DeclarationError: an option is out of range.
     """
 
+    has_columns = False
+
     def __init__(
         self,
         source: Source,
@@ -79,7 +83,7 @@ class JSONInputAdapter(InputAdapter):
         self._compression: Compression = compression
 
     def __repr__(self) -> str:
-        return f"JSONInputAdapter({', '.join(self._patterns)})"
+        return redact(f"JSONInputAdapter({', '.join(self._patterns)})")
 
     def plan(self, shards: int) -> InputPlan:
         ranges = []
@@ -112,6 +116,13 @@ class JSONInputAdapter(InputAdapter):
                 break
         return None
 
+    def restored(self, rows: Sequence[Row], columns: tuple[str, ...] | None) -> pa.RecordBatch:
+        return record_batch(text_array(list(map(_record_text, rows))))
+
+    def reparsed(self, texts: Sequence[str], columns: tuple[str, ...] | None) -> list[Block]:
+        records = [text.encode("utf-8", "surrogatepass") for text in texts]
+        return [_block([record], lambda: [0], 0, len(record)) for record in records]
+
     def _open(self, path: str) -> ByteSource:
         return ByteSource(path, compression_of(path, self._compression))
 
@@ -124,6 +135,11 @@ class JSONInputAdapter(InputAdapter):
                 for block in blocks:
                     block.source = part.path
                     yield block
+
+
+def _record_text(row: Row) -> str:
+    text = json.dumps(row, ensure_ascii=False)
+    return text if encodes(text) else json.dumps(row)
 
 
 def _sniff(source: ByteSource) -> tuple[int, bool]:
@@ -355,7 +371,16 @@ class JSONOutputAdapter(TextOutputAdapter):
         self._indent = indent
 
     def __repr__(self) -> str:
-        return f"JSONOutputAdapter({self._output})"
+        return redact(f"JSONOutputAdapter({self._output})")
+
+    def at(self, output: str | os.PathLike[str]) -> JSONOutputAdapter:
+        by_extension = {".json": "array", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+        form = by_extension.get(os.path.splitext(output)[1].lower(), self._format)
+        indent = self._indent if form == "array" else None
+        return JSONOutputAdapter(output, cast("Literal['jsonl', 'array']", form), indent)
+
+    def reader(self, source: str) -> JSONInputAdapter:
+        return JSONInputAdapter(source)
 
     def framing(self, columns: tuple[str, ...] | None) -> Framing:
         if self._format == "jsonl":

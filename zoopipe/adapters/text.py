@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -53,6 +54,12 @@ class TextOutputAdapter(OutputAdapter):
     @property
     def output(self) -> str:
         return self._output
+
+    def at(self, output: str | os.PathLike[str]) -> TextOutputAdapter:
+        made = copy.copy(self)
+        # Only what the class itself checks of a path, for the options are known to be right.
+        TextOutputAdapter.__init__(made, output)
+        return made
 
     @abstractmethod
     def framing(self, columns: tuple[str, ...] | None) -> Framing:

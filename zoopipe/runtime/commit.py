@@ -93,13 +93,11 @@ def _finish_rejects(run: PipeRun) -> list[Part]:
     columns = planned.reject_columns
     if columns is None and adapter.needs_columns:
         columns = _names_in(run.results)
-    before = planned.input.first_record
     groups: list[list[tuple[ShardResult, int]]] = []
-    for result in run.results:
+    for numbered in zip(run.results, run.records_before(), strict=True):
         if not groups or not planned.merge:
             groups.append([])
-        groups[-1].append((result, before))
-        before += result.counts.records
+        groups[-1].append(numbered)
     return [
         _write_rejects(adapter, group, planned.reject_staging, number, columns)
         for number, group in enumerate(groups, 1)

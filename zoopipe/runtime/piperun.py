@@ -332,14 +332,20 @@ class PipeRun:
     def first_rejects(self) -> list[RejectedRow]:
         """The first rejected rows of the whole input, where no error output shows them."""
         found: list[RejectedRow] = []
-        before = self.planned.input.first_record
-        for result in self.results:
+        for result, before in zip(self.results, self.records_before(), strict=True):
             found += [
                 replace(row, record=None if row.record is None else before + row.record)
                 for row in result.first_rejects
             ]
-            before += result.counts.records
         return found[:NAMED_REJECTS]
+
+    def records_before(self) -> list[int]:
+        """For each result how many records come before those that it numbers from 1; none where the input's
+        records keep numbers of their own."""
+        if self.planned.pipe.input_adapter.keeps_origins:
+            return [0] * len(self.results)
+        counts = [result.counts.records for result in self.results]
+        return list(accumulate(counts, initial=self.planned.input.first_record))[:-1]
 
     def report(self) -> PipeReport:
         """A snapshot."""

@@ -124,6 +124,12 @@ def _plan_pipe(index: int, pipe: Pipe, shards: int, merge: bool) -> PlannedPipe:
         reject_staging = Staging(target_of(pipe.error_output_adapter))
         if reject_staging.target == staging.target:
             raise OutputError(f"output and error output are both {staging.target}")
+    if pipe.row_numbers is not None and columns is not None:
+        if pipe.row_numbers in columns:
+            raise DeclarationError(
+                f"row_numbers names a column that the rows have already: {pipe.row_numbers!r}"
+            )
+        columns = (*columns, pipe.row_numbers)
     pipe.output_adapter.check(columns)
     planned = PlannedPipe(
         index=index,
@@ -134,12 +140,18 @@ def _plan_pipe(index: int, pipe: Pipe, shards: int, merge: bool) -> PlannedPipe:
         staging=staging,
         reject_staging=reject_staging,
         merge=merge,
-        counted=pipe.has_entries and len(plan.shards) > 1,
+        counted=_needs_numbers(pipe) and len(plan.shards) > 1,
         plan=fingerprint(pipe, plan, merge),
         state=StateFile(staging, reject_staging),
     )
     _check_columns(planned)
     return planned
+
+
+def _needs_numbers(pipe: Pipe) -> bool:
+    """Whether workers have to know the number of each record in the whole input."""
+    asks = pipe.has_entries or pipe.row_numbers is not None
+    return asks and not pipe.input_adapter.keeps_origins
 
 
 def _check_columns(planned: PlannedPipe) -> None:
@@ -155,6 +167,8 @@ def _check_columns(planned: PlannedPipe) -> None:
         wanted.append((pipe.error_output_adapter, names))
     if not pipe.hooks and (pipe.schema_model is not None or planned.input.columns is not None):
         wanted.append((pipe.output_adapter, planned.output_columns or ()))
+    elif pipe.row_numbers is not None:
+        wanted.append((pipe.output_adapter, [pipe.row_numbers]))
     for adapter, columns in wanted:
         missing = adapter.lacks(columns)
         if missing:

@@ -158,7 +158,8 @@ def _kept(planned: PlannedPipe, state: State, is_staged: bool) -> Iterator[Finis
         if not 0 <= index < len(planned.input.shards):
             continue
         try:
-            found = at_home(finished, planned.staging, planned.reject_staging)
+            shard = planned.input.shards[index]
+            found = at_home(finished, shard, planned.staging, planned.reject_staging)
             for part in (found.result.part, found.result.rejects):
                 if part is not None and is_staged:
                     check_part(part)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from zoopipe.errors import RunStopped, WorkerLostError, ZooPipeError
 from zoopipe.ledger import Ledger
+from zoopipe.redact import frames_of, named
 from zoopipe.report import FlowReport, PipeReport, PipeStatus
 from zoopipe.runtime.commit import commit
 from zoopipe.runtime.engine import Attempt, Done, End, Lost, Raised
@@ -114,8 +115,8 @@ class Supervisor:
         except ZooPipeError as error:
             self._end_all(str(error))
         except Exception as error:
-            logger.exception("the supervisor failed")
-            self._end_all(f"the run failed in the driver: {type(error).__name__}: {error}")
+            logger.error("the supervisor failed:\n%s", frames_of(error))
+            self._end_all(f"the run failed in the driver: {named(error)}")
         finally:
             are_done = all(run.status is PipeStatus.COMPLETED for run in self._runs)
             for run in self._runs:
@@ -370,11 +371,12 @@ def _relay_log(attempt: Attempt) -> None:
 
 
 def _sentence(error: BaseException) -> str:
-    """What a pipe's report says of an error; one that is not ours is logged with its traceback."""
+    """What a pipe's report says of an error; of one that is not ours the log says how it came about."""
     if isinstance(error, ZooPipeError):
         return str(error)
-    logger.error("the driver failed", exc_info=error)
-    return f"the pipe failed in the driver: {type(error).__name__}: {error}"
+    # A message of a library may quote a cell, and so may those of its causes.
+    logger.error("the driver failed:\n%s", frames_of(error))
+    return f"the pipe failed in the driver: {named(error)}"
 
 
 def _what_is_left(run: PipeRun) -> str:

@@ -27,8 +27,11 @@ from zoopipe.hooks import (
     hook_name,
 )
 from zoopipe.reasons import Reason
+from zoopipe.redact import named
 from zoopipe.rows import columns_of
 from zoopipe.stages.flow import Flow
+from zoopipe.stages.masking import Masking
+from zoopipe.stages.numbers import numbered
 from zoopipe.stages.rejects import RejectedRow, first_rejects, reject_batch, summarize
 from zoopipe.stages.transform import Transform, make_entries
 from zoopipe.validation import compile_plan
@@ -73,8 +76,15 @@ class Chain:
         self._takes_columns = pipe.output_adapter.needs_columns
         model = pipe.schema_model
         self._plan = None if model is None else compile_plan(model, self._nonfinite)
-        self._before = Transform(pipe.pre_validation_hooks, "raw_data", batch_rows)
-        self._after = Transform(pipe.post_validation_hooks, "validated_data", batch_rows)
+        self._before = Transform(
+            pipe.pre_validation_hooks, "raw_data", batch_rows, pipe.show_messages
+        )
+        self._after = Transform(
+            pipe.post_validation_hooks, "validated_data", batch_rows, pipe.show_messages
+        )
+        self._row_numbers = pipe.row_numbers
+        self._masking = Masking.of(pipe)
+        self._shows_messages = pipe.show_messages
         self._hooked_after = bool(pipe.post_validation_hooks)
         self._rows_after = any(
             not isinstance(hook, ColumnHook) for hook in pipe.post_validation_hooks
@@ -110,7 +120,8 @@ class Chain:
             except BaseException as error:
                 with contextlib.suppress(HookError):
                     self.teardown()
-                raise _hook_error(hook, "setup", error) from error
+                # No row is there yet, so that none is in the message.
+                raise _hook_error(hook, "setup", error, shows_message=True) from error
             self._hooks.append(hook)
 
     def teardown(self) -> None:
@@ -127,7 +138,7 @@ class Chain:
         try:
             hook.teardown(self._store)
         except Exception as error:
-            raise _hook_error(hook, "teardown", error) from error
+            raise _hook_error(hook, "teardown", error, self._shows_messages) from error
 
     def process(self, block: Block, shard_record: int, input_record: int) -> Outcome:
         """Takes a block through validation and hooks, to what is written of it.
@@ -155,16 +166,16 @@ class Chain:
         self._before(flow, self._store)
         self._validate(flow)
         self._after(flow, self._store)
-        return self._outcome(flow, shard_record, self._encode(flow))
+        return self._outcome(flow, shard_record, self._encode(flow, input_record))
 
     def _outcome(self, flow: Flow, shard_record: int, encoded: Encoded) -> Outcome:
         block = flow.block
         rejected = len(flow.refused) + len(block.unparsed)
         rejects, first = None, []
         if rejected and self._wants_rejects:
-            rejects = reject_batch(block, flow.refused, shard_record)
+            rejects = reject_batch(block, flow.refused, shard_record, self._masking)
         elif rejected:
-            first = first_rejects(block, flow.refused, shard_record)
+            first = first_rejects(block, flow.refused, shard_record, self._masking)
         return Outcome(
             block=block,
             encoded=encoded,
@@ -179,7 +190,7 @@ class Chain:
                 bytes_read=block.bytes_read,
             ),
             deferred_to=flow.deferred_to,
-            summary=summarize(block, flow.refused),
+            summary=summarize(block, flow.refused, self._masking),
             first_rejects=first,
         )
 
@@ -222,12 +233,17 @@ class Chain:
             for entry, values in zip(flow.entries, accepted.values, strict=True):
                 entry["validated_data"], entry["status"] = values, EntryStatus.VALIDATED
 
-    def _encode(self, flow: Flow) -> Encoded:
+    def _encode(self, flow: Flow, input_record: int) -> Encoded:
         """The bytes of the rows; rows that the output cannot hold are refused."""
-        batch = flow.batch
+        batch, selection = flow.batch, flow.selection
         if batch is None:
             batch = self._as_columns(flow) or self._serialized(flow)
-        encoded = self._writer.encode(batch, flow.selection)
+        if self._row_numbers is not None:
+            if selection is not None:
+                flow.batch, flow.selection = batch.filter(selection), None
+                batch, selection = flow.batch, None
+            batch = numbered(flow, batch, self._row_numbers, input_record)
+        encoded = self._writer.encode(batch, selection)
         for position, reason in encoded.refused:
             flow.refuse(position, "write", [reason])
         return encoded
@@ -288,11 +304,13 @@ def _collector_held(held: bool) -> Iterator[None]:
         gc.enable()
 
 
-def _hook_error(hook: AnyHook, method: str, error: BaseException) -> BaseException:
+def _hook_error(
+    hook: AnyHook, method: str, error: BaseException, shows_message: bool
+) -> BaseException:
     """The error for a hook whose `setup` or `teardown` raised; a stop stays what it is."""
     if not isinstance(error, Exception):
         return error
-    return HookError(f"{hook_name(hook)}.{method} raised {type(error).__name__}: {error}")
+    return HookError(f"{hook_name(hook)}.{method} raised {named(error, shows_message)}")
 
 
 def _unserializable(error: Exception) -> Reason:

@@ -58,11 +58,13 @@ def _slice(block: Block, low: int, high: int) -> Block:
         block.batch = block.batch.slice(first, count)
         block.row_records = [record - low for record in rows[first : first + count]]
     block.unparsed = [
-        type(item)(item.record - low, item.reasons, item.text)
+        replace(item, record=item.record - low)
         for item in block.unparsed
         if low <= item.record < high
     ]
     block.offsets = lambda: whole_offsets()[low:high]
+    if block.origins is not None:
+        block.origins = block.origins[low:high]
     block.records = high - low
     return block
 

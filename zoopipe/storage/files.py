@@ -161,7 +161,11 @@ class ByteSource:
     """
 
     def __init__(
-        self, path: str, codec: str | None, transcode: str | None = None, max_ratio: int | None = None
+        self,
+        path: str,
+        codec: str | None,
+        transcode: str | None = None,
+        max_ratio: int | None = None,
     ) -> None:
         self.path = path
         self.codec = codec
@@ -207,7 +211,9 @@ class ByteSource:
             return result
         except (OSError, ValueError, pa.ArrowException) as error:
             kind = f"{self.codec} data is damaged or cut short" if self.codec else "read failed"
-            raise InputError(f"cannot read {self.path}: {kind}: {error}") from error
+            # Of text that does not decode Python's message quotes a byte.
+            why = error.reason if isinstance(error, UnicodeDecodeError) else error
+            raise InputError(f"cannot read {self.path}: {kind}: {why}") from error
 
     def _fill(self, size: int) -> bytes:
         parts = []
