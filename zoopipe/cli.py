@@ -1,4 +1,4 @@
-"""The command line: `zoopipe run`, `zoopipe replay`, `zoopipe clean`, `zoopipe doctor`, `zoopipe explain`, `zoopipe demo`.
+"""The command line: `zoopipe run`, `replay`, `clean`, `doctor`, `explain` and `demo`.
 
 All that a run shows goes to stderr. Exit codes:
 

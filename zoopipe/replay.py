@@ -130,6 +130,7 @@ class RejectsInputAdapter(InputAdapter):
         self._original = original
         self._secrets = secrets
         self.has_columns = original.has_columns
+        self.finds_starts = file.finds_starts
 
     def __repr__(self) -> str:
         return f"RejectsInputAdapter({self._file!r})"

@@ -165,10 +165,14 @@ class InputAdapter(ABC):
 
     Attributes:
         has_columns: whether all records have the same columns; where not, each is a whole record.
+        finds_starts: whether the first record after any byte is found for sure, and not guessed.
+        has_delimiters: whether a record has a byte at least for each column.
         keeps_origins: whether its records were read before, and keep the numbers that they had then.
     """
 
     has_columns: bool = True
+    finds_starts: bool = False
+    has_delimiters: bool = False
     keeps_origins: bool = False
 
     @abstractmethod

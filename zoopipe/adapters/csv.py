@@ -81,6 +81,8 @@ class CSVInputAdapter(InputAdapter):
         DeclarationError: an option is out of range or contradicts another.
     """
 
+    has_delimiters = True
+
     def __init__(
         self,
         source: Source,
@@ -257,9 +259,9 @@ class CSVOutputAdapter(TextOutputAdapter):
         quotechar: the character around fields that need it.
         fieldnames: the columns, in order; by default those of the model, else of the input. A row
             with a column that is not among them is rejected; a missing one is empty.
-        escape_formulas: put a `'` before cells that a spreadsheet would take for a formula: texts that begin with
-            `=`, `+`, `-`, `@`, a tab, a carriage return or a newline, or with one of their full-width forms,
-            and that are no plain number. Who reads the file gets other texts than were written.
+        escape_formulas: put a `'` before cells that a spreadsheet would take for a formula: those that begin
+            with `=`, `+`, `-`, `@`, a tab, a carriage return or a newline, or with one of their full-width
+            forms, and that are no plain number. Who reads the file gets other texts than were written.
     """
 
     nonfinite: NonFinite = "constants"

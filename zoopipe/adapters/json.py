@@ -67,6 +67,7 @@ class JSONInputAdapter(InputAdapter):
     """
 
     has_columns = False
+    finds_starts = True
 
     def __init__(
         self,

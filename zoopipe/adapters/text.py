@@ -44,6 +44,8 @@ class TextOutputAdapter(OutputAdapter):
         if not isinstance(output, str | os.PathLike) or not os.fspath(output):
             raise DeclarationError(f"output must be a path, not {output!r}")
         output = os.fspath(output)
+        if "\0" in output:
+            raise DeclarationError(f"output must be a path, and {output!r} has a NUL in it")
         if Path(output).suffix.lower() in _COMPRESSED:
             raise DeclarationError(
                 f"cannot write {output}: compressed outputs are not supported; "

@@ -93,6 +93,12 @@ def _recover(staging: Staging, reject_staging: Staging | None) -> State | None:
     state = read_state(staging)
     if state is None or state.committing is None:
         return state
+    if not staging.is_own:
+        # It names files to rename and to remove; only this user's own runs may say so.
+        raise OutputError(
+            f"cannot write {staging.target}: a run of another user was cut off while it published it; "
+            f"that user's `zoopipe clean {staging.target}` finishes it"
+        )
     with ExitStack() as stack:
         rejects = state.begun.rejects
         if rejects is not None and (

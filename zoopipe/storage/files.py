@@ -43,6 +43,8 @@ def source_patterns(source: Source) -> tuple[str, ...]:
     for item in items:
         if not isinstance(item, str | os.PathLike) or not os.fspath(item):
             raise DeclarationError(f"source must name paths, and {item!r} is none")
+        if "\0" in os.fspath(item):
+            raise DeclarationError(f"source must name paths, and {item!r} has a NUL in it")
     return tuple(os.fspath(item) for item in items)
 
 

@@ -296,7 +296,7 @@ def test_shards_of_others_go_on_while_a_pipe_is_published(tmp_path, held_publish
     engine = Threads(room=(1,))
     engine.gate.set()
     with PipeManager(pipes, engine) as manager:
-        wait_until(lambda: manager.get_pipe_report(1).shards_done == 1)
+        wait_until(lambda: held_publish.waiting and manager.get_pipe_report(1).shards_done == 1)
         assert held_publish.waiting == ["a.jsonl"]
         assert not manager.get_pipe_report(0).is_finished
         held_publish.set()
