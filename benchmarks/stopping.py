@@ -2,7 +2,7 @@
 
 All bad rows are in the last third of the input, so that no worker but the last can know, and each one writes
 down when it refuses a row. The time is that from the row that crosses the limit, whichever worker has it, to the
-end of the run, when workers are gone and the target is as it was.
+end of the pipe, when no worker works for it any more. To leave or to end the cluster is not in it.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def write_input(folder: Path, form: str, rows: int) -> InputAdapter:
 
 
 def seconds_to_stop(engine: BaseEngine, form: str, rows: int) -> float:
-    """From the crossing of the limit to the end of the run."""
+    """From the crossing of the limit to the end of the pipe."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         pipe = Pipe(
@@ -82,13 +82,13 @@ def seconds_to_stop(engine: BaseEngine, form: str, rows: int) -> float:
         manager = PipeManager.parallelize_pipe(pipe, 2, engine=engine)
         manager.start()
         manager.wait()
-        ended = time.time()
-        assert manager.report.status is PipeStatus.FAILED, manager.report
+        ended = manager.report.end_time
+        assert manager.report.status is PipeStatus.FAILED and ended, manager.report
         assert manager.report.total_processed < rows, "it was stopped before its end"
         times = sorted(
             float(line) for path in folder.glob("refused-*") for line in path.read_bytes().split()
         )
-        return ended - times[_LIMIT]
+        return ended.timestamp() - times[_LIMIT]
 
 
 @click.command()
