@@ -1,8 +1,8 @@
 """How soon a run ends when more rows were rejected than `max_errors`: `python -m benchmarks.stopping`.
 
 All bad rows are in the last third of the input, so that no worker but the last can know, and each one writes
-down when it refuses a row. The time is that from the row that crosses the limit, whichever worker has it, to the
-end of the pipe, when no worker works for it any more. To leave or to end the cluster is not in it.
+down when it refuses a row. The time is that from the row that crosses the limit, whichever worker has it, to
+the end of the pipe, when no worker works for it any more. To leave or to end the cluster is not in it.
 """
 
 from __future__ import annotations

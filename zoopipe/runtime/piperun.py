@@ -6,7 +6,6 @@ import math
 import threading
 from collections import Counter
 from collections.abc import Iterable
-from concurrent.futures import Future
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -22,10 +21,9 @@ from zoopipe.runtime.plan import PlannedPipe
 from zoopipe.runtime.progress import Progress
 from zoopipe.runtime.retry import RetryPolicy
 from zoopipe.runtime.shardrun import ShardRun
-from zoopipe.runtime.starts import sure_shards
+from zoopipe.runtime.starts import StartCheck
 from zoopipe.runtime.state import Finished
 from zoopipe.runtime.task import ShardResult, Task
-from zoopipe.runtime.threads import in_thread
 from zoopipe.stages.rejects import NAMED_REJECTS, RejectedRow, reason_name
 from zoopipe.storage.parts import Part
 
@@ -49,10 +47,7 @@ class PipeRun:
         self._cut_off: list[Progress] = []
         self._cut_off_reasons: Counter[str] = Counter()
         self.has_too_many = False
-        # Shards that were looked up to begin at a record; how many were not done when that was begun.
-        self._sure: set[int] = set()
-        self._check: Future[None] | None = None
-        self._unsure_of = -1
+        self._starts = StartCheck(planned.pipe.input_adapter, planned.input.columns)
         first = planned.input.first_record
         self._published: tuple[Part, ...] = planned.published
         self._begin([ShardRun(shard, first) for shard in planned.input.shards])
@@ -313,7 +308,7 @@ class PipeRun:
         for index, run in enumerate(self._shards):
             is_tight = is_tight and run.result is not None
             is_exact = finds_starts or run.shard.ranges[0].exact
-            if is_tight or is_exact or index in self._sure:
+            if is_tight or is_exact or index in self._starts.sure:
                 sure += live.get(index, 0) if run.result is None else run.result.counts.rejected
         return sure
 
@@ -322,21 +317,11 @@ class PipeRun:
 
         Effect: `surely_rejected` counts those that have, as soon as that is known.
         """
-        results = self._all_results()
-        if results.count(None) == self._unsure_of or (self._check and not self._check.done()):
-            return
-        self._unsure_of = results.count(None)
-        shards = [run.shard for run in self._shards]
-        adapter, columns = self.planned.pipe.input_adapter, self.planned.input.columns
-
-        def check() -> None:
-            for index in sure_shards(adapter, shards, results, columns, self._is_checking):
-                self._sure.add(index)
-
-        self._check = in_thread(check, "zoopipe-starts")
-
-    def _is_checking(self) -> bool:
-        return not self.is_finished and not self.has_too_many
+        self._starts.begin(
+            [run.shard for run in self._shards],
+            self._all_results(),
+            lambda: not self.is_finished and not self.has_too_many,
+        )
 
     def _counts(self) -> Counts:
         """What became of the rows so far, in shards that are done and in those that run."""

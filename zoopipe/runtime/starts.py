@@ -8,9 +8,45 @@ reads from the last place that is sure to the guess.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 
 from zoopipe.adapters.base import InputAdapter, Shard
 from zoopipe.runtime.task import ShardResult
+from zoopipe.runtime.threads import in_thread
+
+
+class StartCheck:
+    """Looks up, in a thread, which shards of a pipe begin at a record.
+
+    Attributes:
+        sure: the indices of those that are known to.
+    """
+
+    def __init__(self, adapter: InputAdapter, columns: tuple[str, ...] | None) -> None:
+        self.sure: set[int] = set()
+        self._adapter = adapter
+        self._columns = columns
+        self._going_on: Future[None] | None = None
+        self._left = -1
+
+    def begin(
+        self,
+        shards: Sequence[Shard],
+        results: Sequence[ShardResult | None],
+        is_wanted: Callable[[], bool],
+    ) -> None:
+        """Begins, unless that goes on, or was done when no fewer shards were left; arguments as for
+        `sure_shards`."""
+        left = results.count(None)
+        if left == self._left or (self._going_on is not None and not self._going_on.done()):
+            return
+        self._left = left
+
+        def look_up() -> None:
+            for index in sure_shards(self._adapter, shards, results, self._columns, is_wanted):
+                self.sure.add(index)
+
+        self._going_on = in_thread(look_up, "zoopipe-starts")
 
 
 def sure_shards(
