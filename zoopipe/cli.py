@@ -1,4 +1,4 @@
-"""The command line: `zoopipe run`, `convert`, `clean`, `doctor`, `explain` and `demo`.
+"""The command line: `zoopipe run`, `replay`, `convert`, `clean`, `doctor`, `explain` and `demo`.
 
 All that a run shows goes to stderr. Exit codes:
 
@@ -131,6 +131,50 @@ def run(target: str, **options: Any) -> None:
     of them, or of a function without arguments that gives one.
     """
     _run_pipes(load_pipes(target), **options)
+
+
+@main.command()
+@click.argument("rejected", type=click.Path(exists=True, dir_okay=False))
+@click.option("--with", "target", metavar="MODULE:PIPE", required=True, help="What rejected them.")
+@click.option("--output", required=True, help="Where the rows go that pass now.")
+@click.option(
+    "--rejected", "still_rejected", help="Where those go that still do not; it may be REJECTED."
+)
+@click.option("--max-errors", help="How many may not, or what share of them, as 0.1%.")
+@click.option(
+    "--row-numbers", metavar="NAME", help="Write the number of each row's record, as this column."
+)
+@_run_options
+@_exits
+def replay(
+    rejected: str,
+    target: str,
+    output: str,
+    still_rejected: str | None,
+    max_errors: str | None,
+    row_numbers: str | None,
+    **options: Any,
+) -> None:
+    """Take rejected rows through a pipe again, after they, or the pipe, were mended.
+
+    REJECTED is a file that the pipe's error output has written. The rows keep their numbers in the original
+    input. CSV and JSON are told by the extensions of the files.
+    """
+    from zoopipe.replay import output_like
+
+    pipes = load_pipes(target)
+    if len(pipes) != 1:
+        raise DeclarationError(f"{target} is a list of {len(pipes)} pipes: name the one")
+    (pipe,) = pipes
+    errors = pipe.error_output_adapter
+    made = pipe.replaying(
+        rejected,
+        output_like(pipe.output_adapter, output),
+        None if still_rejected is None else output_like(errors, still_rejected),
+        int(max_errors) if max_errors and max_errors.isdecimal() else max_errors,
+        row_numbers,
+    )
+    _run_pipes([made], **options)
 
 
 def _run_pipes(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, cast
+
+import pyarrow as pa
 
 from zoopipe.adapters.base import Block, FileRange, InputAdapter, InputPlan, Shard
 from zoopipe.adapters.cutting import cut_files
 from zoopipe.adapters.json_encode import JSONEncoder
-from zoopipe.adapters.json_read import Limits, array_blocks, line_blocks, sniff
+from zoopipe.adapters.json_read import Limits, array_blocks, line_blocks, record_block, sniff
 from zoopipe.adapters.limits import (
     MAX_COLUMNS,
     MAX_DECOMPRESSION_RATIO,
@@ -19,8 +22,12 @@ from zoopipe.adapters.limits import (
 )
 from zoopipe.adapters.options import check_counts
 from zoopipe.adapters.text import Encoder, Framing, TextOutputAdapter
+from zoopipe.arrays import text_array
+from zoopipe.columns import record_batch
 from zoopipe.errors import DeclarationError
 from zoopipe.records import parse_records
+from zoopipe.redact import redact
+from zoopipe.rows import Row
 from zoopipe.storage.files import (
     END,
     ByteSource,
@@ -55,6 +62,9 @@ class JSONInputAdapter(InputAdapter):
         DeclarationError: an option is out of range.
     """
 
+    has_columns = False
+    finds_starts = True
+
     def __init__(
         self,
         source: Source,
@@ -80,7 +90,7 @@ class JSONInputAdapter(InputAdapter):
         self._compression: Compression = compression
 
     def __repr__(self) -> str:
-        return f"JSONInputAdapter({', '.join(self._patterns)})"
+        return redact(f"JSONInputAdapter({', '.join(self._patterns)})")
 
     def plan(self, shards: int) -> InputPlan:
         ranges = []
@@ -110,6 +120,12 @@ class JSONInputAdapter(InputAdapter):
                 break
         return None
 
+    def restored(self, rows: Sequence[Row], columns: tuple[str, ...] | None) -> pa.RecordBatch:
+        return record_batch(text_array(list(map(_record_text, rows))))
+
+    def reparsed(self, texts: Sequence[str], columns: tuple[str, ...] | None) -> list[Block]:
+        return [record_block(text, self._limits) for text in texts]
+
     def _open(self, path: str) -> ByteSource:
         codec = compression_of(path, self._compression)
         return ByteSource(path, codec, max_ratio=self._max_ratio)
@@ -126,6 +142,11 @@ class JSONInputAdapter(InputAdapter):
                 for block in blocks:
                     block.source = part.path
                     yield block
+
+
+def _record_text(row: Row) -> str:
+    text = json.dumps(row, ensure_ascii=False)
+    return text if encodes(text) else json.dumps(row)
 
 
 class JSONOutputAdapter(TextOutputAdapter):
@@ -156,7 +177,16 @@ class JSONOutputAdapter(TextOutputAdapter):
         self._indent = indent
 
     def __repr__(self) -> str:
-        return f"JSONOutputAdapter({self._output})"
+        return redact(f"JSONOutputAdapter({self._output})")
+
+    def at(self, output: str | os.PathLike[str]) -> JSONOutputAdapter:
+        by_extension = {".json": "array", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+        form = by_extension.get(os.path.splitext(output)[1].lower(), self._format)
+        indent = self._indent if form == "array" else None
+        return JSONOutputAdapter(output, cast("Literal['jsonl', 'array']", form), indent)
+
+    def reader(self, source: str) -> JSONInputAdapter:
+        return JSONInputAdapter(source)
 
     def framing(self, columns: tuple[str, ...] | None) -> Framing:
         if self._format == "jsonl":

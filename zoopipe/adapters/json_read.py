@@ -324,6 +324,12 @@ def _long_element(
     return block, chunk[end + 1 :], chunk[end : end + 1] == b"]"
 
 
+def record_block(text: str, limits: Limits) -> Block:
+    """A block of one record."""
+    data = text.encode("utf-8", "surrogatepass")
+    return _block([data], lambda: [0], 0, len(data), limits)
+
+
 def _block(
     records: list[bytes],
     offsets: Callable[[], Sequence[int]],

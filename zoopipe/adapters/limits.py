@@ -51,6 +51,11 @@ def head_of(text: str) -> str:
     return text[:_KEPT_CHARS]
 
 
+def is_head(text: str) -> bool:
+    """Whether a text may be what was kept of a longer one."""
+    return len(text) == _KEPT_CHARS
+
+
 def reject_records(block: Block, refused: Mapping[int, tuple[Reason, str]]) -> None:
     """Takes records, by their numbers in the block, out of its rows, with the reason and text of each."""
     rows: Sequence[int] = range(block.records) if block.row_records is None else block.row_records

@@ -19,6 +19,7 @@ from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
 from zoopipe.adapters.base import InputPlan
+from zoopipe.redact import redact
 from zoopipe.runtime.parcel import versions
 
 if TYPE_CHECKING:
@@ -44,8 +45,10 @@ def fingerprint(pipe: Pipe, plan: InputPlan, merge: bool) -> dict[str, str]:
         "the output": _digest(pipe.output_adapter),
         "the error output": _digest(pipe.error_output_adapter),
         "whether one file is published": str(merge),
+        "the name of row_numbers": repr(pipe.row_numbers),
+        "what is masked in the rejects": _digest((pipe.secret_columns, pipe.show_secrets)),
     }
-    found.update({f"the input {name}": text for name, text in plan.identity.items()})
+    found.update({f"the input {redact(name)}": text for name, text in plan.identity.items()})
     found.update(versions())
     return found
 

@@ -118,6 +118,12 @@ def _recover(staging: Staging, reject_staging: Staging | None) -> State | None:
     state = read_state(staging)
     if state is None or state.committing is None:
         return state
+    if not staging.is_own:
+        # It names files to rename and to remove; only this user's own runs may say so.
+        raise OutputError(
+            f"cannot write {staging.target}: a run of another user was cut off while it published it; "
+            f"that user's `zoopipe clean {staging.target}` finishes it"
+        )
     with ExitStack() as stack:
         rejects = state.begun.rejects_beside(staging)
         if rejects is not None and (reject_staging is None or reject_staging.target != rejects):
@@ -181,7 +187,8 @@ def _kept(planned: PlannedPipe, state: State, is_staged: bool) -> Iterator[Finis
         if not 0 <= index < len(planned.input.shards):
             continue
         try:
-            found = at_home(finished, planned.staging, planned.reject_staging)
+            shard = planned.input.shards[index]
+            found = at_home(finished, shard, planned.staging, planned.reject_staging)
             for part in (found.result.part, found.result.rejects):
                 if part is not None and is_staged:
                     check_part(part)

@@ -18,7 +18,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from zoopipe.adapters.base import Shard
 from zoopipe.errors import OutputError
+from zoopipe.redact import redact
 from zoopipe.runtime.task import ShardResult
 from zoopipe.storage.parts import Part, sync_folder, writing
 from zoopipe.storage.publish import publish
@@ -296,10 +298,14 @@ def _dumped(line: _Line) -> bytes:
 
 
 def _named(finished: Finished) -> Finished:
-    """With the names of staged files in place of their paths."""
+    """With the names of staged files in place of their paths, and no password in those of the input."""
     result = finished.result
+    ranges = tuple(replace(part, path=redact(part.path)) for part in result.ranges)
     return replace(
-        finished, result=replace(result, part=_base(result.part), rejects=_base(result.rejects))
+        finished,
+        result=replace(
+            result, ranges=ranges, part=_base(result.part), rejects=_base(result.rejects)
+        ),
     )
 
 
@@ -307,13 +313,19 @@ def _base(part: Part | None) -> Part | None:
     return None if part is None else replace(part, path=Path(part.path.name))
 
 
-def at_home(finished: Finished, staging: Staging, reject_staging: Staging | None) -> Finished:
-    """With the paths of staged files in place of their names.
+def at_home(
+    finished: Finished, shard: Shard, staging: Staging, reject_staging: Staging | None
+) -> Finished:
+    """With the paths of staged files in place of their names, and those of the shard's input as they are.
 
     Raises:
         ValueError: a name leads out of its folder, or there is no folder for it.
     """
-    result = finished.result
+    paths = {redact(part.path): part.path for part in shard.ranges}
+    ranges = tuple(
+        replace(part, path=paths.get(part.path, part.path)) for part in finished.result.ranges
+    )
+    result = replace(finished.result, ranges=ranges)
     part, rejects = result.part, result.rejects
     if part is not None:
         part = replace(part, path=staging.file(str(part.path)))

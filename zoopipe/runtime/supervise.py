@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from zoopipe.errors import RunStopped, WorkerLostError, ZooPipeError
 from zoopipe.ledger import Ledger
+from zoopipe.redact import frames_of, named
 from zoopipe.report import FlowReport, PipeReport, PipeStatus
 from zoopipe.runtime.commit import commit
 from zoopipe.runtime.engine import Attempt, Done, End, Lost, Raised
@@ -34,6 +35,8 @@ logger = logging.getLogger(__name__)
 _TICK_S = 0.1
 # How long a worker that was asked to stop may take, before it is killed, when a pipe fails.
 _GRACE_S = 5.0
+# And when too many rows were rejected: long enough to say why, and the run has ended within two seconds.
+_LAST_WORDS_S = 1.5
 
 
 class Supervisor:
@@ -102,8 +105,10 @@ class Supervisor:
     def _run(self) -> None:
         # Workers inherit the mask: Ctrl-C is the driver's to handle, and reaches them as a stop.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        has_rows = False
         try:
             if self._connect():
+                has_rows = True
                 # Again, to come before what an engine's libraries, imported by now, do at the end.
                 atexit.unregister(self.stop)
                 atexit.register(self.stop, 0.0)
@@ -115,8 +120,9 @@ class Supervisor:
         except ZooPipeError as error:
             self._end_all(str(error))
         except Exception as error:
-            logger.exception("the supervisor failed")
-            self._end_all(f"the run failed in the driver: {type(error).__name__}: {error}")
+            logger.error("the supervisor failed:\n%s", frames_of(error))
+            sentence = named(error, shows_message=not has_rows)
+            self._end_all(f"the run failed in the driver: {sentence}")
         finally:
             are_done = all(run.status is PipeStatus.COMPLETED for run in self._runs)
             for run in self._runs:
@@ -291,8 +297,8 @@ class Supervisor:
         run.finish(status, error)
         self._ask_to_stop(run)
 
-    def _ask_to_stop(self, run: PipeRun) -> None:
-        kill_at = time.monotonic() + _GRACE_S if self._stop_at is None else self._stop_at
+    def _ask_to_stop(self, run: PipeRun, grace_s: float = _GRACE_S) -> None:
+        kill_at = time.monotonic() + grace_s if self._stop_at is None else self._stop_at
         for attempt in self._attempts.values():
             if attempt.task.pipe_index == run.index:
                 attempt.ask_to_stop()
@@ -325,7 +331,7 @@ class Supervisor:
         for run in self._runs:
             if not run.is_finished and exceeds_early(run):
                 run.give_up()
-                self._ask_to_stop(run)
+                self._ask_to_stop(run, _LAST_WORDS_S)
             if run.is_given_up:
                 self._fail(run, too_many(run))
                 run.planned.leave(is_done=False)
@@ -362,11 +368,12 @@ def _relay_log(attempt: Attempt) -> None:
 
 
 def _sentence(error: BaseException) -> str:
-    """What a pipe's report says of an error; one that is not ours is logged with its traceback."""
+    """What a pipe's report says of an error; of one that is not ours the log says how it came about."""
     if isinstance(error, ZooPipeError):
         return str(error)
-    logger.error("the driver failed", exc_info=error)
-    return f"the pipe failed in the driver: {type(error).__name__}: {error}"
+    # A message of a library may quote a cell, and so may those of its causes.
+    logger.error("the driver failed:\n%s", frames_of(error))
+    return f"the pipe failed in the driver: {named(error)}"
 
 
 def _what_is_left(run: PipeRun) -> str:

@@ -59,12 +59,14 @@ def _slice(block: Block, low: int, high: int) -> Block:
     if all_columns is not None:
         block.whole = lambda: all_columns().slice(first, count)
     block.unparsed = [
-        type(item)(item.record - low, item.reasons, item.text)
+        replace(item, record=item.record - low)
         for item in block.unparsed
         if low <= item.record < high
     ]
     if all_offsets is not None:
         block.offsets = lambda: all_offsets()[low:high]
+    if block.origins is not None:
+        block.origins = block.origins[low:high]
     block.records = high - low
     return block
 

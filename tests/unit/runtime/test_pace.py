@@ -29,7 +29,7 @@ def next_task(shard: ShardRun) -> Task:
             pipe=cast(Pipe, None),
             shards=1,
             columns=None,
-            output_columns=None,
+            output_schema=None,
             part=Path("part"),
             rejects=None,
             leads=True,

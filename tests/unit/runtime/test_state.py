@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from zoopipe.adapters.base import FileRange
+from zoopipe.adapters.base import FileRange, Shard
 from zoopipe.counts import Counts
 from zoopipe.errors import OutputError
 from zoopipe.runtime.state import Finished, Output, StateFile, at_home, finish_commit, read_state
@@ -30,6 +30,10 @@ def stagings(tmp_path):
         staging.remove()
 
 
+RANGES = (FileRange("in é.csv", 8, 99), FileRange("b.csv", 0, 1 << 62, exact=False))
+SHARD = Shard(0, RANGES)
+
+
 def finished(stagings, shard):
     """A shard with everything that there may be."""
     staging, rejects = stagings
@@ -37,7 +41,7 @@ def finished(stagings, shard):
         shard,
         2,
         ShardResult(
-            (FileRange("in é.csv", 8, 99), FileRange("b.csv", 0, 1 << 62, exact=False)),
+            RANGES,
             Counts(10, 5, 4, 1, 0, 3, 99),
             Part(staging.part(shard, 2), 5, 300, "0123456789abcdef"),
             Part(rejects.part(shard, 2), 4, 200, "fedcba9876543210"),
@@ -57,7 +61,7 @@ def test_state_is_read_as_it_was_written(stagings):
     assert state.begun.rejects == "else/bad.jsonl"
     assert state.begun.rejects_beside(stagings[0]) == stagings[1].target
     assert state.committing is None
-    found = {shard: at_home(each, *stagings) for shard, each in state.finished.items()}
+    found = {shard: at_home(each, SHARD, *stagings) for shard, each in state.finished.items()}
     assert found == {shard: finished(stagings, shard) for shard in (0, 1)}
 
 
@@ -142,7 +146,7 @@ def test_names_that_lead_out_of_the_staging_are_refused(stagings, name, which):
     file.path.write_text(json.dumps(begun) + "\n" + json.dumps(line) + "\n")
     (found,) = read_state(stagings[0]).finished.values()
     with pytest.raises(ValueError, match="leads out"):
-        at_home(found, *stagings)
+        at_home(found, SHARD, *stagings)
 
 
 def test_disk_that_is_full_is_said_when_a_shard_is_noted(stagings, monkeypatch):
@@ -324,3 +328,14 @@ def test_commit_record_that_leads_out_of_the_folders_is_refused(stagings):
         (stagings[0].folder / "a").touch()
         with pytest.raises(ValueError, match="leads out"):
             finish_commit(read_state(stagings[0]).committing, *stagings)
+
+
+def test_password_of_an_input_is_not_in_the_state_and_is_known_again(stagings):
+    part = FileRange("s3://key:hunter2@host/in.csv?sig=hunter2", 0, 9)
+    result = ShardResult((part,), Counts(1, 1))
+    file = StateFile(*stagings)
+    file.begin(PLAN, [])
+    file.add(Finished(0, 1, result))
+    assert b"hunter2" not in file.path.read_bytes()
+    found = read_state(stagings[0]).finished[0]
+    assert at_home(found, Shard(0, (part,)), *stagings).result.ranges == (part,)
