@@ -25,6 +25,7 @@ from zoopipe import (
     Pipe,
 )
 from zoopipe.stages.flow import Refusal
+from zoopipe.stages.masking import Masking
 from zoopipe.stages.rejects import original_name, reject_batch
 
 
@@ -81,9 +82,10 @@ def test_reject_is_one_line_of_json_when_its_record_ended_the_worker(
     (tmp_path / "in.jsonl").write_text(text + "\n")
     adapter = JSONInputAdapter(tmp_path / "in.jsonl")
     (block,) = adapter.read(adapter.plan(1).shards[0], None)
+    masking = Masking.of(Pipe(adapter, JSONOutputAdapter(tmp_path / "out.jsonl")))
     refusal = Refusal(0, "worker", [{"loc": [], "type": "worker_lost", "msg": ""}])
     encode = JSONOutputAdapter(tmp_path / "unused.jsonl").encoder(None)
-    payload = encode(reject_batch(block, [refusal], 0)).payload
+    payload = encode(reject_batch(block, [refusal], 0, masking)).payload
     (line,) = b"".join(map(bytes, payload)).splitlines()
     reject = json.loads(line)
     assert (reject["_row"], reject["_stage"]) == (1, "worker")
