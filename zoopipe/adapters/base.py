@@ -19,6 +19,7 @@ import pyarrow as pa
 from zoopipe.columns import NonFinite
 from zoopipe.reasons import Reason
 from zoopipe.storage.parts import Part
+from zoopipe.storage.urls import is_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,8 @@ class Shard:
     folder: str = ""
 
     def file_of(self, part: FileRange) -> str:
-        """The path to open for a range; messages and rejects name the path as the user did."""
-        return os.path.join(self.folder, part.path)
+        """The path or URL to open for a range; messages and rejects name it as the user did."""
+        return part.path if is_url(part.path) else os.path.join(self.folder, part.path)
 
     def starting_at(self, offset: int) -> Shard:
         """This shard with its first range beginning exactly at `offset`."""

@@ -41,6 +41,9 @@ from zoopipe.storage.files import (
     is_ascii_transparent,
     source_patterns,
 )
+from zoopipe.storage.filesystems import Storage
+from zoopipe.storage.options import StorageOptions
+from zoopipe.storage.urls import check_urls
 
 _WINDOW_BYTES = 1 << 16
 # A header longer than this is no header.
@@ -57,7 +60,7 @@ class CSVInputAdapter(InputAdapter):
     for newlines (UTF-16, Shift-JIS), are read whole, one after the other.
 
     Args:
-        source: a path, a glob, or a list of them; many files are one input, in order, and all have
+        source: a path or URL, a glob, or a list of them; many files are one input, in order, and all have
             the same header.
         delimiter: the character between fields.
         quotechar: the character around fields.
@@ -66,12 +69,13 @@ class CSVInputAdapter(InputAdapter):
         limit: read at most this many records of the whole input.
         encoding: a text encoding of Python's.
         null_values: cells that mean None.
-        compression: `infer` (by extension: `.gz`, `.bz2`, `.zst`), None, `gzip`, `bz2`, `zstd`.
+        compression: `infer` (by extension: `.gz`, `.bz2`, `.zst`, `.lz4`), None, `gzip`, `bz2`, `zstd`, `lz4`.
         start_byte: read only the records that begin at or after this byte of a single file.
         end_byte: read only the records that begin before this byte of a single file.
         max_record_bytes: a record with more is rejected, with its first 1,024 characters.
         max_columns: a header with more is an error.
         max_decompression_ratio: a file that is decompressed to more than so many times its size is an error.
+        storage_options: how URLs are opened: see docs/storage.md.
 
     Raises:
         DeclarationError: an option is out of range or contradicts another.
@@ -93,8 +97,10 @@ class CSVInputAdapter(InputAdapter):
         max_record_bytes: int = MAX_RECORD_BYTES,
         max_columns: int = MAX_COLUMNS,
         max_decompression_ratio: int = MAX_DECOMPRESSION_RATIO,
+        storage_options: StorageOptions | None = None,
     ) -> None:
         self._patterns = source_patterns(source)
+        self._storage = Storage(check_urls(self._patterns, storage_options))
         check_encoding(encoding)
         check_compression(compression)
         check_counts(skip_rows=skip_rows, limit=limit, start_byte=start_byte, end_byte=end_byte)
@@ -127,7 +133,7 @@ class CSVInputAdapter(InputAdapter):
         return f"CSVInputAdapter({', '.join(self._patterns)})"
 
     def plan(self, shards: int) -> InputPlan:
-        files = find_files(self._patterns)
+        files = find_files(self._patterns, self._storage)
         columns = self._fieldnames
         ranges = []
         for path in files:
@@ -147,6 +153,7 @@ class CSVInputAdapter(InputAdapter):
             skip=self._skip_rows,
             limit=self._limit,
             read=lambda shard: self.read(shard, columns),
+            storage=self._storage,
         )
 
     def _whole_range(self, path: str, data_start: int, files: int) -> FileRange:
@@ -156,7 +163,7 @@ class CSVInputAdapter(InputAdapter):
                     f"cannot cut {path} at a byte: it is compressed or {self._transcode}"
                 )
             return FileRange(path, data_start, END)
-        size = os.path.getsize(path)
+        size = self._storage.size(path)
         if not self._start_byte and self._end_byte is None:
             return FileRange(path, data_start, size)
         if files > 1:
@@ -170,7 +177,7 @@ class CSVInputAdapter(InputAdapter):
 
     def _open(self, path: str) -> ByteSource:
         codec = compression_of(path, self._compression)
-        return ByteSource(path, codec, self._transcode, self._max_ratio)
+        return ByteSource(path, codec, self._transcode, self._max_ratio, self._storage)
 
     def _header(self, path: str) -> tuple[tuple[str, ...] | None, int]:
         """The column names that a file's first record gives, and the offset of its data."""

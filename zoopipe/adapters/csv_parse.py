@@ -16,7 +16,6 @@ from zoopipe.arrays import text_array
 from zoopipe.reasons import Reason
 from zoopipe.storage.files import bom_length, encodes
 
-
 # Python's reader takes such a record as if the quote were closed at the end of the file. But then one stray
 # quote swallows all that follows, and nobody is told.
 _UNCLOSED: Reason = {

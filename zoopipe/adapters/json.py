@@ -42,6 +42,9 @@ from zoopipe.storage.files import (
     find_files,
     source_patterns,
 )
+from zoopipe.storage.filesystems import Storage
+from zoopipe.storage.options import StorageOptions
+from zoopipe.storage.urls import check_urls
 
 _BLANK = b" \t\r\n"
 _HEAD_BYTES = 1 << 16
@@ -55,10 +58,11 @@ class JSONInputAdapter(InputAdapter):
     Unit of parallelism: a byte range of JSON Lines; an array, or a compressed file, is read whole.
 
     Args:
-        source: a path, a glob, or a list of them; many files are one input, in order.
+        source: a path or URL, a glob, or a list of them; many files are one input, in order.
         skip_rows: how many records to leave out from the start of the input.
         limit: read at most this many records of the whole input.
-        compression: `infer` (by extension: `.gz`, `.bz2`, `.zst`), None, `gzip`, `bz2`, `zstd`.
+        compression: `infer` (by extension: `.gz`, `.bz2`, `.zst`, `.lz4`), None, `gzip`, `bz2`, `zstd`, `lz4`.
+        storage_options: how URLs are opened: see docs/storage.md.
 
     Raises:
         DeclarationError: an option is out of range.
@@ -70,8 +74,10 @@ class JSONInputAdapter(InputAdapter):
         skip_rows: int = 0,
         limit: int | None = None,
         compression: Compression = "infer",
+        storage_options: StorageOptions | None = None,
     ) -> None:
         self._patterns = source_patterns(source)
+        self._storage = Storage(check_urls(self._patterns, storage_options))
         check_counts(skip_rows=skip_rows, limit=limit)
         check_compression(compression)
         self._skip_rows = skip_rows
@@ -83,11 +89,11 @@ class JSONInputAdapter(InputAdapter):
 
     def plan(self, shards: int) -> InputPlan:
         ranges = []
-        for path in find_files(self._patterns):
+        for path in find_files(self._patterns, self._storage):
             with self._open(path) as source:
                 start, is_array = _sniff(source)
             cuttable = source.codec is None and not is_array
-            ranges.append(FileRange(path, start, os.path.getsize(path) if cuttable else END))
+            ranges.append(FileRange(path, start, self._storage.size(path) if cuttable else END))
         plan = cut_files(
             ranges,
             shards,
@@ -95,6 +101,7 @@ class JSONInputAdapter(InputAdapter):
             skip=self._skip_rows,
             limit=self._limit,
             read=lambda shard: self.read(shard, None),
+            storage=self._storage,
         )
         return replace(plan, head=self._first_names(ranges))
 
@@ -113,7 +120,7 @@ class JSONInputAdapter(InputAdapter):
         return None
 
     def _open(self, path: str) -> ByteSource:
-        return ByteSource(path, compression_of(path, self._compression))
+        return ByteSource(path, compression_of(path, self._compression), storage=self._storage)
 
     def read(self, shard: Shard, columns: tuple[str, ...] | None) -> Iterator[Block]:
         for part in shard.ranges:

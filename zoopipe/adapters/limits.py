@@ -13,8 +13,8 @@ from zoopipe.reasons import Reason
 MAX_RECORD_BYTES = 1 << 24
 #: Columns of a file, or keys of a record, by default.
 MAX_COLUMNS = 10_000
-#: Lists and objects within each other. Python's parser ends somewhere below 1,000, depending on how deep the call
-#: is; pydantic's at 255. A limit that is below both gives the same answer everywhere.
+#: Lists and objects within each other. Python's parser ends somewhere below 1,000, depending on how deep the
+#: call is; pydantic's at 255. A limit that is below both gives the same answer everywhere.
 MAX_DEPTH = 200
 #: How many times its size a file may be decompressed to, by default. gzip cannot do more than 1,032.
 MAX_DECOMPRESSION_RATIO = 1000
