@@ -21,7 +21,7 @@ class ShardEntry:
     Attributes:
         shard: its index, from 0.
         attempts: how many times it was tried, this time included.
-        ranges: what was read of each file, in bytes, from one record's start to another's.
+        ranges: what was read of each file or table, from one record's start to another's.
         counts: what became of the rows.
         part, rejects: what the attempt staged, with size and checksum; rejects None where there are
             none, or where no error output takes them.
@@ -92,7 +92,8 @@ def _entry(entry: ShardEntry) -> dict[str, Any]:
         "shard": entry.shard,
         "attempts": entry.attempts,
         "ranges": [
-            {"path": part.path, "start": part.start, "end": part.end} for part in entry.ranges
+            {"path": part.path, "unit": part.unit, "start": part.start, "end": part.end}
+            for part in entry.ranges
         ],
         "counts": asdict(entry.counts),
         "part": None if entry.part is None else _file(entry.part),

@@ -199,7 +199,7 @@ def test_error_of_a_local_class_arrives_as_its_sentence(tmp_path):
             super().__init__(message)
 
     class Own(JSONOutputAdapter):
-        def open_part(self, path, columns, leads):
+        def open_part(self, file, schema, leads):
             raise OwnError("no part for you")
 
     pipe = Pipe(CSVInputAdapter(write_items(tmp_path / "in.csv", 3)), Own(tmp_path / "o.jsonl"))

@@ -331,7 +331,7 @@ def test_run_fails_with_the_reason_when_the_disk_is_full(tmp_path, small_disk, r
 class FailsAtTheEnd(JSONOutputAdapter):
     """An output that cannot be merged."""
 
-    def finish(self, leader, others, columns):
+    def finish(self, file, leader, others, schema):
         raise self.error
 
 

@@ -11,20 +11,25 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import pyarrow as pa
 
 from zoopipe.columns import NonFinite
 from zoopipe.reasons import Reason
-from zoopipe.storage.parts import Part
+from zoopipe.storage.parts import Part, PartFile
 from zoopipe.storage.urls import is_url
+
+# Enough to tell a column's type from, where only values can tell it.
+_SAMPLE_ROWS = 1000
+
+#: What the ends of a range count.
+Unit = Literal["bytes", "row groups", "batches", "rows", "keys"]
 
 
 @dataclass(frozen=True, slots=True)
 class FileRange:
-    """The records of a file that begin in `[start, end)`, in bytes.
+    """The records of a file, or of a table, that begin in `[start, end)`, counted in `unit`.
 
     `exact` says that `start` is known to be where a record begins; otherwise the reader looks for
     the first one from there, and what it took to be one is checked against its neighbour's end.
@@ -34,6 +39,7 @@ class FileRange:
     start: int
     end: int
     exact: bool = True
+    unit: Unit = "bytes"
 
 
 def append_range(ranges: list[FileRange], part: FileRange) -> None:
@@ -77,6 +83,7 @@ class InputPlan:
     Attributes:
         shards: at least one.
         columns: the column names, or None where each record has its own.
+        schema: the columns' Arrow types, of an input that has them.
         head: the names that the first record has, for outputs that need a header.
         bytes_total: the size of what will be read, or None where it is unknown.
         first_record: how many records of the input come before the first shard.
@@ -91,6 +98,7 @@ class InputPlan:
     first_record: int = 0
     why_whole: str | None = None
     head: tuple[str, ...] | None = None
+    schema: pa.Schema | None = None
     identity: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -116,10 +124,14 @@ class Block:
         records: how many records the block holds, parsed or not.
         row_records: for each row of `batch` its record number in the block; None where all parsed.
         unparsed: the records that did not parse.
-        offsets: gives the byte at which each record begins; asked only when a row is rejected.
-        start: the byte at which the block begins.
-        end: the byte after the block, where the next record begins.
+        offsets: gives the byte at which each record begins, from the block's first; asked only when a row
+            is rejected. None where records have no place in bytes.
+        start: where the block begins, in the unit of its range.
+        end: where the next record begins.
         bytes_read: bytes of the file that this block took (compressed ones for compressed files).
+        unit: what `start` and `end` count.
+        whole: gives the rows of `batch` with all columns of the input, where it has only those that were
+            asked for; asked only when a row is rejected.
     """
 
     batch: pa.RecordBatch
@@ -127,14 +139,27 @@ class Block:
     records: int
     row_records: Sequence[int] | None
     unparsed: list[Unparsed]
-    offsets: Callable[[], Sequence[int]]
+    offsets: Callable[[], Sequence[int]] | None
     start: int
     end: int
     bytes_read: int
+    unit: Unit = "bytes"
+    whole: Callable[[], pa.RecordBatch] | None = None
+
+    @property
+    def range(self) -> FileRange:
+        """What was read for this block."""
+        return FileRange(self.source, self.start, self.end, unit=self.unit)
 
 
 class InputAdapter(ABC):
-    """Reads one format. Making one does no I/O; bad options raise `DeclarationError` at once."""
+    """Reads one format. Making one does no I/O; bad options raise `DeclarationError` at once.
+
+    Attributes:
+        prunes: whether `read` may be given some of the columns only.
+    """
+
+    prunes: bool = False
 
     @abstractmethod
     def plan(self, shards: int) -> InputPlan:
@@ -146,7 +171,11 @@ class InputAdapter(ABC):
 
     @abstractmethod
     def read(self, shard: Shard, columns: tuple[str, ...] | None) -> Iterator[Block]:
-        """The blocks of a shard, in order. `columns` are those of the plan.
+        """The blocks of a shard, in order.
+
+        Args:
+            shard: what to read.
+            columns: those of the plan; where the adapter `prunes`, only those of them that are needed.
 
         Each range yields at least one block, an empty one where it holds no record, so that the
         ranges that were read are known.
@@ -154,6 +183,21 @@ class InputAdapter(ABC):
         Raises:
             InputError: the input vanished, or is damaged.
         """
+
+    def sample(self, plan: InputPlan) -> pa.RecordBatch | None:
+        """The first rows, the same however the input is cut; None where there are none.
+
+        The driver looks at them where the types of an output depend on what is in the input.
+        """
+        ranges: list[FileRange] = []
+        for shard in plan.shards:
+            for part in shard.ranges:
+                append_range(ranges, part)
+        whole = replace(plan.shards[0], ranges=tuple(ranges))
+        for block in self.read(whole, plan.columns):
+            if block.batch.num_rows:
+                return block.batch.slice(0, _SAMPLE_ROWS)
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,27 +233,32 @@ class PartWriter(Protocol):
     def close(self) -> Part:
         """Ends the part, and says what it holds: it is whole, and, where it leads, durable."""
 
-    def discard(self) -> None:
-        """Removes the part."""
-
 
 class OutputAdapter(ABC):
     """Writes one format, to a file that appears whole or not at all.
 
+    A schema, wherever one is given, names the columns in order. It is None where they are not known and
+    the format does not ask for them. Its types mean something to an output that is `typed`, and are null
+    for all others.
+
     Attributes:
         nonfinite: how `nan` and infinities are spelled in this format's text.
         needs_columns: whether the format has a header, so that columns have to be known before rows.
+        typed: whether it stores values in Arrow types, so that these have to be known before rows.
+        schema: the types that the user wants; None for those of the model, or else of the input.
     """
 
     nonfinite: NonFinite = "null"
     needs_columns: bool = False
+    typed: bool = False
+    schema: pa.Schema | None = None
 
     @property
     @abstractmethod
     def output(self) -> str:
         """The path that the user named."""
 
-    def check(self, columns: tuple[str, ...] | None) -> None:
+    def check(self, schema: pa.Schema | None) -> None:
         """Refuses, before any row is read, what the output could not be written with.
 
         Raises:
@@ -218,21 +267,34 @@ class OutputAdapter(ABC):
 
     def lacks(self, columns: Sequence[str]) -> list[str]:
         """Those of `columns` that the output has no place for, so that rows with them are refused."""
-        return []
+        known = columns if self.schema is None else self.schema.names
+        return [name for name in columns if name not in known]
 
     @abstractmethod
-    def open_part(self, path: Path, columns: tuple[str, ...] | None, leads: bool) -> PartWriter:
-        """A writer of one part; `leads` where the part begins a published file, others are copied."""
+    def open_part(self, file: PartFile, schema: pa.Schema | None, leads: bool) -> PartWriter:
+        """A writer of one part.
+
+        Args:
+            file: where to; the caller discards it when something goes wrong, the writer closes it.
+            schema: the columns.
+            leads: whether the part begins a published file; others are copied behind it.
+        """
 
     @abstractmethod
-    def finish(self, leader: Part, others: Sequence[Part], columns: tuple[str, ...] | None) -> Part:
+    def finish(
+        self, file: PartFile, leader: Part, others: Sequence[Part], schema: pa.Schema | None
+    ) -> Part:
         """Makes the part that leads one whole file, with `others` after it, and says what it holds.
 
-        `leader` is durable when this is called, `others` need not be. Each is read and compared with
-        its checksum. A merge that was cut short can be begun again: the parts are as they were, but for
-        bytes behind the leader's end.
+        Args:
+            file: the part that leads, opened again at its end, its checksum compared; the caller abandons
+                it when something goes wrong, this closes it.
+            leader: what its writer said of it.
+            others: the parts behind it, in order; each is compared with its checksum as it is read.
+            schema: the columns.
 
-        Effect: the file is durable when this returns; nothing is published yet.
+        Effect: the file is durable when this returns; nothing is published yet. A merge that was cut short
+            can be begun again: the parts are as they were, but for bytes behind the leader's end.
 
         Raises:
             LedgerError: a part is not what its writer says.

@@ -121,6 +121,7 @@ class Parser:
 
     def reject_long(self, block: Block, data: bytes, most_bytes: int) -> None:
         """Rejects the records of a block, taken from the start of `data`, that are too long."""
+        assert block.offsets is not None, "records of text have places in bytes"
         starts = [*block.offsets(), block.end]
         refused: dict[int, tuple[Reason, str]] = {}
         unclosed = {item.record for item in block.unparsed if _UNCLOSED in item.reasons}

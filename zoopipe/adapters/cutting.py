@@ -105,6 +105,7 @@ def _bounded(whole: Shard, read: Callable[[Shard], Iterator[Block]]) -> list[Fil
             for number in (whole.skip, last):
                 if number is None or not records <= number < records + block.records:
                     continue
+                assert block.offsets is not None, "files that are cut by bytes have places in bytes"
                 place = (index, block.start + block.offsets()[number - records])
                 start = place if number == whole.skip else start
                 stop = place if number == last else stop

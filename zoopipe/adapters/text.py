@@ -62,37 +62,39 @@ class TextOutputAdapter(OutputAdapter):
     def encoder(self, columns: tuple[str, ...] | None) -> Encoder:
         """The function that turns batches into bytes."""
 
-    def check(self, columns: tuple[str, ...] | None) -> None:
-        self.framing(columns)
+    def check(self, schema: pa.Schema | None) -> None:
+        self.framing(_names(schema))
 
-    def open_part(self, path: Path, columns: tuple[str, ...] | None, leads: bool) -> TextPart:
-        return TextPart(path, self.encoder(columns), self.framing(columns), leads)
+    def open_part(self, file: PartFile, schema: pa.Schema | None, leads: bool) -> TextPart:
+        names = _names(schema)
+        return TextPart(file, self.encoder(names), self.framing(names), leads)
 
-    def finish(self, leader: Part, others: Sequence[Part], columns: tuple[str, ...] | None) -> Part:
-        framing, rows = self.framing(columns), leader.rows
-        file = PartFile.reopened(leader)
-        try:
-            for part in others:
-                if part.rows and rows and framing.between:
-                    file.write(framing.between)
-                file.append(part)
-                rows += part.rows
-            if end := framing.end if rows else framing.end_empty:
-                file.write(end)
-            return file.close(rows)
-        except BaseException:
-            file.abandon()
-            raise
+    def finish(
+        self, file: PartFile, leader: Part, others: Sequence[Part], schema: pa.Schema | None
+    ) -> Part:
+        framing, rows = self.framing(_names(schema)), leader.rows
+        for part in others:
+            if part.rows and rows and framing.between:
+                file.write(framing.between)
+            file.append(part)
+            rows += part.rows
+        if end := framing.end if rows else framing.end_empty:
+            file.write(end)
+        return file.close(rows)
+
+
+def _names(schema: pa.Schema | None) -> tuple[str, ...] | None:
+    return None if schema is None else tuple(schema.names)
 
 
 class TextPart:
     """A staged part of a text output."""
 
-    def __init__(self, path: Path, encoder: Encoder, framing: Framing, leads: bool) -> None:
+    def __init__(self, file: PartFile, encoder: Encoder, framing: Framing, leads: bool) -> None:
         self.encode = encoder
         self._between = framing.between
         self._rows = 0
-        self._file = PartFile(path, durable=leads)
+        self._file = file
         if leads and framing.begin:
             self._file.write(framing.begin)
 
@@ -107,6 +109,3 @@ class TextPart:
 
     def close(self) -> Part:
         return self._file.close(self._rows)
-
-    def discard(self) -> None:
-        self._file.discard()

@@ -12,11 +12,12 @@ from zoopipe.adapters.base import OutputAdapter
 from zoopipe.columns import is_record_batch
 from zoopipe.errors import LedgerError, OutputError
 from zoopipe.runtime.piperun import PipeRun
+from zoopipe.runtime.schemas import found_reject_schema
 from zoopipe.runtime.state import Output
 from zoopipe.runtime.task import ShardResult
 from zoopipe.runtime.threads import in_thread
 from zoopipe.stages.rejects import META_NAMES, renumbered
-from zoopipe.storage.parts import Part, check_part
+from zoopipe.storage.parts import Part, PartFile, check_part
 from zoopipe.storage.publish import part_target, parts_beyond, resolve_target
 from zoopipe.storage.staging import Staging
 from zoopipe.values import rows_of
@@ -77,9 +78,21 @@ def _finish_output(run: PipeRun) -> list[Part]:
     parts = [result.part for result in run.results if result.part is not None]
     groups = [parts] if planned.merge else [[part] for part in parts]
     adapter = planned.pipe.output_adapter
-    files = [adapter.finish(leader, rest, planned.output_columns) for leader, *rest in groups]
+    files = [_finished(adapter, leader, rest, planned.output_schema) for leader, *rest in groups]
     _check_rows(adapter, files, sum(part.rows for part in parts))
     return files
+
+
+def _finished(
+    adapter: OutputAdapter, leader: Part, others: Sequence[Part], schema: pa.Schema | None
+) -> Part:
+    """Makes a part that leads a whole file."""
+    file = PartFile.reopened(leader)
+    try:
+        return adapter.finish(file, leader, others, schema)
+    except BaseException:
+        file.abandon()
+        raise
 
 
 def _finish_rejects(run: PipeRun) -> list[Part]:
@@ -90,9 +103,9 @@ def _finish_rejects(run: PipeRun) -> list[Part]:
     for result in run.results:
         if result.rejects is not None:
             check_part(result.rejects)
-    columns = planned.reject_columns
-    if columns is None and adapter.needs_columns:
-        columns = _names_in(run.results)
+    schema = planned.reject_schema
+    if schema is None and (adapter.needs_columns or adapter.typed):
+        schema = found_reject_schema(adapter, _names_in(run.results))
     before = planned.input.first_record
     groups: list[list[tuple[ShardResult, int]]] = []
     for result in run.results:
@@ -101,7 +114,7 @@ def _finish_rejects(run: PipeRun) -> list[Part]:
         groups[-1].append((result, before))
         before += result.counts.records
     return [
-        _write_rejects(adapter, group, planned.reject_staging, number, columns)
+        _write_rejects(adapter, group, planned.reject_staging, number, schema)
         for number, group in enumerate(groups, 1)
     ]
 
@@ -111,11 +124,11 @@ def _write_rejects(
     group: Sequence[tuple[ShardResult, int]],
     staging: Staging,
     number: int,
-    columns: tuple[str, ...] | None,
+    schema: pa.Schema | None,
 ) -> Part:
-    path = staging.file(f"rejects-{number:05d}")
-    writer = adapter.open_part(path, columns, leads=True)
+    file = PartFile(staging.file(f"rejects-{number:05d}"))
     try:
+        writer = adapter.open_part(file, schema, leads=True)
         for result, before in group:
             for batch in _joined(_staged(result)):
                 encoded = writer.encode(renumbered(batch, before))
@@ -125,11 +138,11 @@ def _write_rejects(
                 writer.write(encoded)
         whole = writer.close()
     except BaseException:
-        writer.discard()
+        file.discard()
         raise
     rejected = sum(result.counts.rejected for result, _ in group)
     _check_rows(adapter, [whole], rejected)
-    return adapter.finish(whole, [], columns)
+    return _finished(adapter, whole, [], schema)
 
 
 def _check_rows(adapter: OutputAdapter, files: Sequence[Part], expected: int) -> None:
@@ -165,11 +178,11 @@ def _joined(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def _names_in(results: Sequence[ShardResult]) -> tuple[str, ...]:
-    """The keys of all rejected records, first seen first, and the columns that say why."""
+    """The keys of all rejected records, first seen first."""
     names: dict[str, None] = {}
     for result in results:
         for batch in _staged(result):
             if is_record_batch(batch.schema):
                 for row in rows_of(batch.select([0])):
                     names.update(dict.fromkeys(row))
-    return (*(name for name in names if name not in META_NAMES), *META_NAMES)
+    return tuple(name for name in names if name not in META_NAMES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from zoopipe.adapters.base import FileRange, Shard, append_range
 from zoopipe.errors import LedgerError
@@ -60,13 +61,13 @@ def check_tiling(shards: Sequence[Shard], results: Sequence[ShardResult]) -> Non
     if shards[0].limit is not None:
         # The reader ends with the last record that is asked for; what it read is still without gaps.
         planned = planned[: len(read)]
-        read = [FileRange(r.path, r.start, p.end) for r, p in zip(read, planned, strict=False)]
+        read = [replace(r, end=p.end) for r, p in zip(read, planned, strict=False)]
     for got, wanted in zip(read, planned, strict=False):
         end_differs = got.end < wanted.end if wanted.end != END else False
         start_differs = wanted.exact and got.start != wanted.start
         if got.path != wanted.path or start_differs or end_differs:
             raise LedgerError(
-                f"bytes {got.start} to {got.end} of {got.path} were read, "
+                f"{wanted.unit} {got.start} to {got.end} of {got.path} were read, "
                 f"{wanted.start} to {wanted.end} of {wanted.path} were planned: "
                 "did the file change while it was read?"
             )

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from zoopipe.adapters.base import InputPlan, OutputAdapter
 from zoopipe.errors import DeclarationError, OutputError
 from zoopipe.runtime.fingerprint import fingerprint
+from zoopipe.runtime.schemas import output_schema, read_columns, reject_schema
 from zoopipe.runtime.state import Finished, StateFile
-from zoopipe.stages.rejects import META_NAMES, reject_columns
+from zoopipe.stages.rejects import META_NAMES
 from zoopipe.storage.parts import Part
 from zoopipe.storage.publish import resolve_target
 from zoopipe.storage.staging import Staging
-from zoopipe.validation import compile_plan
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from zoopipe.pipe import Pipe
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,8 @@ class PlannedPipe:
         index: the pipe's place in its manager.
         pipe: the declaration.
         input: what is known of the input.
-        output_columns, reject_columns: the columns of outputs that need a header.
+        read_columns: the columns of the input that attempts read.
+        output_schema, reject_schema: the columns of output and error output, where they are known.
         staging, reject_staging: the staging folders of output and error output.
         merge: whether one file is published, or one a shard.
         counted: whether the shards are counted before they are run, because hooks ask for the
@@ -49,8 +50,9 @@ class PlannedPipe:
     index: int
     pipe: Pipe
     input: InputPlan
-    output_columns: tuple[str, ...] | None
-    reject_columns: tuple[str, ...] | None
+    read_columns: tuple[str, ...] | None
+    output_schema: pa.Schema | None
+    reject_schema: pa.Schema | None
     staging: Staging
     reject_staging: Staging | None
     merge: bool
@@ -115,22 +117,22 @@ def _plan_pipe(index: int, pipe: Pipe, shards: int, merge: bool) -> PlannedPipe:
             plan.why_whole,
             pipe.input_adapter,
         )
-    model = pipe.schema_model
-    columns = _model_columns(model, plan) if model is not None else plan.columns or plan.head
-    names = reject_columns(plan.columns)
     staging = Staging(target_of(pipe.output_adapter))
-    reject_staging = None
+    reject_staging, rejects = None, None
     if pipe.error_output_adapter is not None:
         reject_staging = Staging(target_of(pipe.error_output_adapter))
         if reject_staging.target == staging.target:
             raise OutputError(f"output and error output are both {staging.target}")
-    pipe.output_adapter.check(columns)
+        rejects = reject_schema(pipe.error_output_adapter, plan)
+    schema = output_schema(pipe, plan)
+    pipe.output_adapter.check(schema)
     planned = PlannedPipe(
         index=index,
         pipe=pipe,
         input=plan,
-        output_columns=columns,
-        reject_columns=names,
+        read_columns=read_columns(pipe, plan),
+        output_schema=schema,
+        reject_schema=rejects,
         staging=staging,
         reject_staging=reject_staging,
         merge=merge,
@@ -151,23 +153,14 @@ def _check_columns(planned: PlannedPipe) -> None:
     pipe = planned.pipe
     wanted: list[tuple[OutputAdapter, Sequence[str]]] = []
     if pipe.error_output_adapter is not None:
-        names = META_NAMES if planned.reject_columns is None else planned.reject_columns
-        wanted.append((pipe.error_output_adapter, names))
+        rejects = planned.reject_schema
+        wanted.append((pipe.error_output_adapter, META_NAMES if rejects is None else rejects.names))
     if not pipe.hooks and (pipe.schema_model is not None or planned.input.columns is not None):
-        wanted.append((pipe.output_adapter, planned.output_columns or ()))
+        schema = planned.output_schema
+        wanted.append((pipe.output_adapter, () if schema is None else schema.names))
     for adapter, columns in wanted:
         missing = adapter.lacks(columns)
         if missing:
             raise DeclarationError(
                 f"{adapter.output} has no place for {', '.join(missing)}: name them in fieldnames="
             )
-
-
-def _model_columns(model: type[BaseModel], plan: InputPlan) -> tuple[str, ...] | None:
-    """The columns of what a model accepts: its own, then those of the input that it lets through."""
-    names = compile_plan(model).names
-    if names is None or model.model_config.get("extra") != "allow":
-        return names
-    known = {*names, *model.model_fields}
-    known.update(str(info.validation_alias or info.alias) for info in model.model_fields.values())
-    return (*names, *(name for name in plan.columns or plan.head or () if name not in known))

@@ -51,8 +51,8 @@ class Task:
         shard: what to read.
         shards: how many shards the pipe has, for messages.
         attempt: 1 for the first.
-        columns: the input's columns.
-        output_columns: the columns of an output that needs a header.
+        columns: the input's columns; those that are needed, where it can leave out the others.
+        output_schema: the output's columns.
         first_record: the number of the shard's first record in the whole input, from 0; right only
             where a hook asks for it.
         part: the staged file to write, but for what makes its name this attempt's alone.
@@ -70,7 +70,7 @@ class Task:
     shards: int
     attempt: int
     columns: tuple[str, ...] | None
-    output_columns: tuple[str, ...] | None
+    output_schema: pa.Schema | None
     first_record: int
     part: Path
     rejects: Path | None
@@ -168,11 +168,12 @@ class _Attempt:
     def run(self) -> ShardResult:
         task, pipe = self._task, self._task.pipe
         with contextlib.ExitStack() as undo:
-            writer = pipe.output_adapter.open_part(task.part, task.output_columns, task.leads)
-            undo.callback(writer.discard)
+            file = PartFile(task.part, durable=task.leads)
+            undo.callback(file.discard)
+            writer = pipe.output_adapter.open_part(file, task.output_schema, task.leads)
             rejects = _RejectsPart(task.rejects)
             undo.callback(rejects.discard)
-            chain = Chain(pipe, writer)
+            chain = Chain(pipe, writer, task.output_schema)
             with self._says_why_so_far(), _hooks(chain):
                 pipe.executor.drive(
                     self._numbered_blocks(),
@@ -215,7 +216,7 @@ class _Attempt:
         if outcome.rejects is not None:
             rejects.write(outcome.rejects)
         block = outcome.block
-        append_range(self._ranges, FileRange(block.source, block.start, block.end))
+        append_range(self._ranges, block.range)
         self._summary.update(outcome.summary)
         self._deferred_to.update(outcome.deferred_to)
         if len(self._first_rejects) < NAMED_REJECTS:
@@ -285,7 +286,7 @@ def _count(task: Task, progress: Progress) -> ShardResult:
     records = 0
     for block in read_blocks(task.pipe.input_adapter, task.shard, task.columns):
         progress.check_stop()
-        append_range(ranges, FileRange(block.source, block.start, block.end))
+        append_range(ranges, block.range)
         records += block.records
     return ShardResult(tuple(ranges), Counts(records=records))
 

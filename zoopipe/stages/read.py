@@ -49,20 +49,22 @@ def _slice(block: Block, low: int, high: int) -> Block:
     """The records `low` to `high` of a block."""
     if (low, high) == (0, block.records):
         return block
-    rows, whole_offsets = block.row_records, block.offsets
-    if rows is None:
-        block.batch = block.batch.slice(low, high - low)
-    else:
+    rows, all_offsets, all_columns = block.row_records, block.offsets, block.whole
+    first, count = low, high - low
+    if rows is not None:
         first = bisect_left(rows, low)
         count = bisect_left(rows, high) - first
-        block.batch = block.batch.slice(first, count)
         block.row_records = [record - low for record in rows[first : first + count]]
+    block.batch = block.batch.slice(first, count)
+    if all_columns is not None:
+        block.whole = lambda: all_columns().slice(first, count)
     block.unparsed = [
         type(item)(item.record - low, item.reasons, item.text)
         for item in block.unparsed
         if low <= item.record < high
     ]
-    block.offsets = lambda: whole_offsets()[low:high]
+    if all_offsets is not None:
+        block.offsets = lambda: all_offsets()[low:high]
     block.records = high - low
     return block
 

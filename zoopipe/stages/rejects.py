@@ -25,25 +25,20 @@ from zoopipe.storage.files import encodes
 SOURCE, ROW, OFFSET = "_source", "_row", "_offset"
 STAGE, ERRORS, TEXT = "_stage", "_errors", "_text"
 
-_META = (
-    pa.field(SOURCE, pa.string()),
-    pa.field(ROW, pa.int64()),
-    pa.field(OFFSET, pa.int64()),
-    pa.field(STAGE, pa.string()),
-    encoded_field(ERRORS, "json"),
-    pa.field(TEXT, pa.string()),
+META_SCHEMA = pa.schema(
+    [
+        pa.field(SOURCE, pa.string()),
+        pa.field(ROW, pa.int64()),
+        pa.field(OFFSET, pa.int64()),
+        pa.field(STAGE, pa.string()),
+        encoded_field(ERRORS, "json"),
+        pa.field(TEXT, pa.string()),
+    ]
 )
-META_NAMES = tuple(field.name for field in _META)
+META_NAMES: tuple[str, ...] = tuple(META_SCHEMA.names)
 
 
-def reject_columns(columns: Sequence[str] | None) -> tuple[str, ...] | None:
-    """The columns of an error output, from those of the input; None where records have their own."""
-    if columns is None:
-        return None
-    return (*map(_original_name, columns), *META_NAMES)
-
-
-def _original_name(name: str) -> str:
+def original_name(name: str) -> str:
     """An input column that is named like one of ours keeps its values under a longer name."""
     return f"{name}_" if name in META_NAMES else name
 
@@ -86,25 +81,31 @@ def reject_batch(block: Block, refused: Sequence[Refusal], first_record: int) ->
             cell = block.batch.column(0)[item.row].as_py()
             if item.stage == "parse" or not _has_columns(cell):
                 item.row, item.text = None, cell
-    offsets = block.offsets()
+    offsets = None if block.offsets is None else block.offsets()
     places = [item.record for item in found]
     meta = [
         repeat(block.source, len(found)),
         int64_array([None if place is None else first_record + place + 1 for place in places]),
-        int64_array([None if place is None else block.start + offsets[place] for place in places]),
+        int64_array(
+            [
+                None if place is None or offsets is None else block.start + offsets[place]
+                for place in places
+            ]
+        ),
         text_array([item.stage for item in found]),
         text_array([_reasons_text(item.reasons) for item in found]),
         text_array([item.text for item in found]),
     ]
-    original = block.batch.take(int64_array([item.row for item in found]))
+    batch = block.batch if block.whole is None else block.whole()
+    original = batch.take(int64_array([item.row for item in found]))
     if whole:
         original = record_batch(text_array(list(map(_renamed, original.column(0).to_pylist()))))
     fields = [
-        field if field.name == RECORD else field.with_name(_original_name(field.name))
+        field if field.name == RECORD else field.with_name(original_name(field.name))
         for field in original.schema
     ]
     return pa.RecordBatch.from_arrays(
-        [*original.columns, *meta], schema=pa.schema([*fields, *_META])
+        [*original.columns, *meta], schema=pa.schema([*fields, *META_SCHEMA])
     )
 
 
@@ -130,7 +131,7 @@ def _renamed(record: str | None) -> str | None:
     row = json.loads(record)
     if row.keys().isdisjoint(META_NAMES):
         return record
-    return json.dumps({_original_name(name): value for name, value in row.items()})
+    return json.dumps({original_name(name): value for name, value in row.items()})
 
 
 def renumbered(batch: pa.RecordBatch, records_before: int) -> pa.RecordBatch:

@@ -60,6 +60,7 @@ class ModelPlan:
         model: the pydantic model.
         names: the keys of its dump, in order; None where only a dump could tell.
         columnar: whether rows can be proved by columns at all.
+        reads: the names that its fields are looked up under; None where it may look at any column.
         whole: the model, for rows that have to be seen whole.
     """
 
@@ -72,6 +73,9 @@ class ModelPlan:
         self.model = model
         self.names = dump_names(model)
         self.columnar = bool(reading.fields)
+        paths = [path for plan in reading.fields for path in plan.paths]
+        looks_at_all = not self.columnar or reading.extra != "ignore"
+        self.reads = None if looks_at_all else frozenset(str(path[0]) for path in paths)
         self.whole = WholeRows(model, nonfinite)
         self._reading = reading
         self._checks = FieldChecks(reading)

@@ -90,14 +90,14 @@ def test_suite_of_inputs_fails_when_an_input_is_wrong(tmp_path, kind, test, give
 
 
 class Forgetful(JSONOutputAdapter):
-    def finish(self, leader, others, columns):
-        return super().finish(leader, others[:1], columns)
+    def finish(self, file, leader, others, schema):
+        return super().finish(file, leader, others[:1], schema)
 
 
 class Direct(JSONOutputAdapter):
-    def open_part(self, path, columns, leads):
+    def open_part(self, file, schema, leads):
         Path(self.output).write_bytes(b"half")
-        return super().open_part(path, columns, leads)
+        return super().open_part(file, schema, leads)
 
 
 @pytest.mark.parametrize(
