@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from zoopipe.checks import check_whole
 from zoopipe.errors import DeclarationError, WorkerLostError, ZooPipeError
-from zoopipe.executors import usable_cpus
+from zoopipe.cpus import usable_cpus
 from zoopipe.runtime.engine import Attempt, BaseEngine, Done, End, Lost, Raised
 from zoopipe.runtime.parcel import Packer
 from zoopipe.runtime.progress import SLOTS, Progress

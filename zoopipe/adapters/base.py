@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from zoopipe.columns import NonFinite
 from zoopipe.reasons import Reason
+from zoopipe.storage.filesystems import LOCAL, Storage
 from zoopipe.storage.parts import Part, PartFile
 from zoopipe.storage.urls import is_url
 
@@ -246,17 +247,22 @@ class OutputAdapter(ABC):
         needs_columns: whether the format has a header, so that columns have to be known before rows.
         typed: whether it stores values in Arrow types, so that these have to be known before rows.
         schema: the types that the user wants; None for those of the model, or else of the input.
+        codec: how a file of bytes is compressed when it is published, as a whole; None where it is not, or
+            where the format does that itself.
+        storage: where the output is, if it is a URL.
     """
 
     nonfinite: NonFinite = "null"
     needs_columns: bool = False
     typed: bool = False
     schema: pa.Schema | None = None
+    codec: str | None = None
+    storage: Storage = LOCAL
 
     @property
     @abstractmethod
     def output(self) -> str:
-        """The path that the user named."""
+        """The path or URL that the user named."""
 
     def check(self, schema: pa.Schema | None) -> None:
         """Refuses, before any row is read, what the output could not be written with.

@@ -238,14 +238,16 @@ class CSVOutputAdapter(TextOutputAdapter):
     A cell is the text of the value as JSON gives it (`true`, ISO dates, lists and dicts as JSON);
     None is empty. Quotes are put only where they are needed.
 
-    Delivery: the file appears whole, by a rename, or not at all.
+    Delivery: the file appears whole, in one step, or not at all; docs/storage.md says what that is where.
 
     Args:
-        output: the path.
+        output: the path or URL.
         delimiter: the character between fields.
         quotechar: the character around fields that need it.
         fieldnames: the columns, in order; by default those of the model, else of the input. A row
             with a column that is not among them is rejected; a missing one is empty.
+        compression: `infer` (by extension: `.gz`, `.bz2`, `.zst`, `.lz4`), None, `gzip`, `bz2`, `zstd`, `lz4`.
+        storage_options: how a URL is opened: see docs/storage.md.
     """
 
     nonfinite: NonFinite = "constants"
@@ -257,8 +259,10 @@ class CSVOutputAdapter(TextOutputAdapter):
         delimiter: str = ",",
         quotechar: str = '"',
         fieldnames: Sequence[str] | None = None,
+        compression: Compression = "infer",
+        storage_options: StorageOptions | None = None,
     ) -> None:
-        super().__init__(output)
+        super().__init__(output, compression, storage_options)
         self._dialect = Dialect(delimiter, quotechar, "utf-8")
         self._fieldnames = None if fieldnames is None else check_names(fieldnames, "fieldnames")
 

@@ -337,12 +337,14 @@ def _block(
 class JSONOutputAdapter(TextOutputAdapter):
     """Writes JSON Lines or one JSON array, in UTF-8, each row as the model's `model_dump_json` gives it.
 
-    Delivery: the file appears whole, by a rename, or not at all.
+    Delivery: the file appears whole, in one step, or not at all; docs/storage.md says what that is where.
 
     Args:
-        output: the path.
-        format: `jsonl` or `array`; by default from the extension, `.json` is an array.
+        output: the path or URL.
+        format: `jsonl` or `array`; by default from the extension, `.json` is an array, also before `.gz`.
         indent: spaces to indent the elements of an array by.
+        compression: `infer` (by extension: `.gz`, `.bz2`, `.zst`, `.lz4`), None, `gzip`, `bz2`, `zstd`, `lz4`.
+        storage_options: how a URL is opened: see docs/storage.md.
     """
 
     def __init__(
@@ -350,11 +352,13 @@ class JSONOutputAdapter(TextOutputAdapter):
         output: str | os.PathLike[str],
         format: Literal["jsonl", "array"] | None = None,
         indent: int | None = None,
+        compression: Compression = "infer",
+        storage_options: StorageOptions | None = None,
     ) -> None:
-        super().__init__(output)
+        super().__init__(output, compression, storage_options)
         if format not in (None, "jsonl", "array"):
             raise DeclarationError(f"format must be 'jsonl' or 'array', not {format!r}")
-        by_extension = "array" if self._output.lower().endswith(".json") else "jsonl"
+        by_extension = "array" if self._extension() == ".json" else "jsonl"
         self._format = format or by_extension
         check_counts(indent=indent)
         if indent is not None and self._format == "jsonl":

@@ -265,6 +265,7 @@ def check_storage(task: Task, here: str) -> None:
             raise InputError(
                 f"{here} sees {size} bytes of {path}, fewer than the driver: {_SHARED_STORAGE}"
             )
-    if not os.access(task.part.parent, os.W_OK | os.X_OK):
-        target = task.part.parent.parent
+    folder = os.path.dirname(task.part)
+    if is_local(task.part) and not os.access(folder, os.W_OK | os.X_OK):
+        target = os.path.dirname(folder)
         raise OutputError(f"{here} cannot write to {target}: {_SHARED_STORAGE}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -16,8 +15,8 @@ from zoopipe.runtime.fingerprint import fingerprint
 from zoopipe.runtime.schemas import output_schema, read_columns, reject_schema
 from zoopipe.runtime.state import Finished, StateFile
 from zoopipe.stages.rejects import META_NAMES
+from zoopipe.storage.objects import staging_of
 from zoopipe.storage.parts import Part
-from zoopipe.storage.publish import resolve_target
 from zoopipe.storage.staging import Staging
 
 if TYPE_CHECKING:
@@ -85,11 +84,6 @@ class PlannedPipe:
                 staging.remove()
 
 
-def target_of(adapter: OutputAdapter) -> Path:
-    """The file that an output adapter publishes."""
-    return resolve_target(adapter.output)
-
-
 def plan_pipes(pipes: Sequence[Pipe], shards: int, merge: bool) -> list[PlannedPipe]:
     """Plans every pipe.
 
@@ -117,10 +111,10 @@ def _plan_pipe(index: int, pipe: Pipe, shards: int, merge: bool) -> PlannedPipe:
             plan.why_whole,
             pipe.input_adapter,
         )
-    staging = Staging(target_of(pipe.output_adapter))
+    staging = _staging(pipe.output_adapter)
     reject_staging, rejects = None, None
     if pipe.error_output_adapter is not None:
-        reject_staging = Staging(target_of(pipe.error_output_adapter))
+        reject_staging = _staging(pipe.error_output_adapter)
         if reject_staging.target == staging.target:
             raise OutputError(f"output and error output are both {staging.target}")
         rejects = reject_schema(pipe.error_output_adapter, plan)
@@ -142,6 +136,10 @@ def _plan_pipe(index: int, pipe: Pipe, shards: int, merge: bool) -> PlannedPipe:
     )
     _check_columns(planned)
     return planned
+
+
+def _staging(adapter: OutputAdapter) -> Staging:
+    return staging_of(adapter.output, adapter.storage)
 
 
 def _check_columns(planned: PlannedPipe) -> None:

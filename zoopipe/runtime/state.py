@@ -3,8 +3,8 @@
 `state.jsonl` has one line of JSON for each event: the plan of the run, each shard that is done, and the
 commit record. A line is written at once; the last one may be cut short by the run's end, and then did not
 happen. The lines of shards need not be durable: a part that a power cut has damaged has another checksum,
-and its shard is run again. The commit record is made durable before the first rename: from then on the run
-is finished by whoever comes next.
+and its shard is run again. The commit record is made durable before the first file is published: from
+then on the run is finished by whoever comes next.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from zoopipe.errors import OutputError
 from zoopipe.runtime.task import ShardResult
-from zoopipe.storage.parts import Part, sync_folder, writing
-from zoopipe.storage.publish import publish
+from zoopipe.storage.parts import Part, Upload, sync_folder, writing
 from zoopipe.storage.staging import Staging
+from zoopipe.storage.urls import name_of
 
 _FILE = "state.jsonl"
 _FORMAT = 1
@@ -52,11 +51,13 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A staged file and the target that it becomes, by their names; `rejects` says of which output."""
+    """A staged file and the target that it becomes, by their names; `rejects` says of which output, `upload`
+    what an object store has to be told."""
 
     staged: str
     target: str
     rejects: bool
+    upload: Upload | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Committing:
     """The commit record.
 
     Attributes:
-        moves: the renames, in order.
+        moves: what is published, in order.
         stale: what is removed after them.
         published: what the targets hold when they are done; paths are names.
     """
@@ -122,8 +123,8 @@ class Output:
     """
 
     rejects: bool
-    moves: Sequence[tuple[Path, Part]]
-    stale: Sequence[Path] = ()
+    moves: Sequence[tuple[str, Part]]
+    stale: Sequence[str] = ()
 
 
 class StateFile:
@@ -145,7 +146,7 @@ class StateFile:
 
     def begin(self, plan: dict[str, str], kept: Iterable[Finished]) -> None:
         """Begins anew, with the shards that are kept of an earlier run."""
-        rejects = None if self._reject_staging is None else str(self._reject_staging.target)
+        rejects = None if self._reject_staging is None else self._reject_staging.target
         lines = [_Line(begun=Begun(_FORMAT, plan, rejects))]
         lines += [_Line(finished=_named(finished)) for finished in kept]
         draft = self._staging.folder / f"{_FILE}.draft"
@@ -168,13 +169,15 @@ class StateFile:
         """
         record = Committing(
             tuple(
-                Move(staged.name, part.path.name, output.rejects)
+                Move(name_of(staged), name_of(part.path), output.rejects, part.upload)
                 for output in outputs
                 for staged, part in output.moves
             ),
-            tuple(Stale(path.name, output.rejects) for output in outputs for path in output.stale),
             tuple(
-                replace(part, path=Path(part.path.name))
+                Stale(name_of(path), output.rejects) for output in outputs for path in output.stale
+            ),
+            tuple(
+                replace(part, path=name_of(part.path), upload=None)
                 for output in outputs
                 for _, part in output.moves
             ),
@@ -190,10 +193,9 @@ class StateFile:
         try:
             _publish(record, record.moves, self._staging, self._reject_staging)
         except OutputError:
-            # Where nothing was renamed, nothing has to be finished.
-            self.is_committed = not all(
-                staged.exists() for output in outputs for staged, _ in output.moves
-            )
+            # Where nothing was published, nothing has to be finished.
+            left = _left(record, self._staging, self._reject_staging)
+            self.is_committed = len(left) < len(record.moves)
             raise
 
     def _append(self, line: _Line, durable: bool = False) -> None:
@@ -216,15 +218,23 @@ def finish_commit(record: Committing, staging: Staging, reject_staging: Staging 
     Effect: when this returns all targets are published, durably.
 
     Raises:
-        OutputError: a rename failed; who repeats this goes on.
+        OutputError: one could not be published; who repeats this goes on.
     """
-    left = []
-    for move in record.moves:
-        staged = (reject_staging or staging if move.rejects else staging).file(move.staged)
-        with writing(staged):
-            if staged.exists():
-                left.append(move)
-    _publish(record, left, staging, reject_staging)
+    _publish(record, _left(record, staging, reject_staging), staging, reject_staging)
+
+
+def _left(record: Committing, staging: Staging, reject_staging: Staging | None) -> list[Move]:
+    """The moves that are not done yet."""
+    homes = {False: staging, True: reject_staging or staging}
+    return [
+        move
+        for move in record.moves
+        if not homes[move.rejects].is_published(*_ends(move, homes[move.rejects]))
+    ]
+
+
+def _ends(move: Move, home: Staging) -> tuple[str, str, Upload | None]:
+    return home.file(move.staged), home.beside(move.target), move.upload
 
 
 def _publish(
@@ -233,13 +243,13 @@ def _publish(
     homes = {False: staging, True: reject_staging or staging}
     for move in moves:
         home = homes[move.rejects]
-        publish(home.file(move.staged), home.beside(move.target))
+        home.publish(*_ends(move, home))
     for stale in record.stale:
-        path = homes[stale.rejects].beside(stale.target)
-        with writing(path):
-            path.unlink(missing_ok=True)
-    for folder in dict.fromkeys(home.target.parent for home in homes.values()):
-        sync_folder(folder)
+        home = homes[stale.rejects]
+        home.unpublish(home.beside(stale.target))
+    for folder in dict.fromkeys(home.published_in for home in homes.values()):
+        if folder is not None:
+            sync_folder(folder)
 
 
 def read_state(staging: Staging) -> State | None:
@@ -279,7 +289,7 @@ def _named(finished: Finished) -> Finished:
 
 
 def _base(part: Part | None) -> Part | None:
-    return None if part is None else replace(part, path=Path(part.path.name))
+    return None if part is None else replace(part, path=name_of(part.path))
 
 
 def at_home(finished: Finished, staging: Staging, reject_staging: Staging | None) -> Finished:
@@ -291,9 +301,9 @@ def at_home(finished: Finished, staging: Staging, reject_staging: Staging | None
     result = finished.result
     part, rejects = result.part, result.rejects
     if part is not None:
-        part = replace(part, path=staging.file(str(part.path)))
+        part = replace(part, path=staging.file(part.path))
     if rejects is not None:
         if reject_staging is None:
             raise ValueError("rejects were staged, and there is no error output")
-        rejects = replace(rejects, path=reject_staging.file(str(rejects.path)))
+        rejects = replace(rejects, path=reject_staging.file(rejects.path))
     return replace(finished, result=replace(result, part=part, rejects=rejects))

@@ -13,7 +13,7 @@ import pyarrow as pa
 from zoopipe.checks import check_unicode
 from zoopipe.errors import DeclarationError, InputError
 from zoopipe.storage.filesystems import LOCAL, RawFile, Storage
-from zoopipe.storage.urls import is_url
+from zoopipe.storage.urls import is_url, name_of
 
 Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 Compression = Literal["infer", "gzip", "bz2", "zstd", "lz4"] | None
@@ -95,7 +95,7 @@ def check_compression(compression: Compression) -> None:
 def compression_of(path: str, compression: Compression) -> str | None:
     """The codec a file is to be read with; `infer` goes by the extension."""
     if compression == "infer":
-        return _EXTENSIONS.get(os.path.splitext(path)[1].lower())
+        return _EXTENSIONS.get(os.path.splitext(name_of(path))[1].lower())
     return compression
 
 

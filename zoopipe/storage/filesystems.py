@@ -52,6 +52,11 @@ class Storage:
     def __repr__(self) -> str:
         return "Storage()"
 
+    @property
+    def options(self) -> StorageOptions:
+        """The options as they were given."""
+        return self._options
+
     def at(self, path: str) -> tuple[Any, str]:
         """pyarrow's file system for a path or URL, and the path in it.
 
@@ -73,6 +78,14 @@ class Storage:
                 return open(local_path(path), "rb", buffering=0)
             files, inner = self.at(path)
             return _RemoteFile(files.open_input_file(inner), files)
+
+    def native(self, path: str) -> Any:
+        """A file as Arrow's readers take it, with random access. Raises like `open`."""
+        with reading(path):
+            if is_local(path):
+                return pa.OSFile(local_path(path))
+            files, inner = self.at(path)
+            return files.open_input_file(inner)
 
     def size(self, path: str) -> int:
         """A file's size in bytes. Raises like `open`."""

@@ -44,6 +44,19 @@ def as_local(path: str | os.PathLike[str]) -> Path:
     return Path(local_path(os.fspath(path)))
 
 
+def name_of(path: str) -> str:
+    """The last step of a path or URL."""
+    return path.partition("::")[0].rpartition("/")[2] if is_url(path) else os.path.basename(path)
+
+
+def beside(path: str, name: str) -> str:
+    """A path or URL with another last step."""
+    if not is_url(path):
+        return os.path.join(os.path.dirname(path), name)
+    head, chain, rest = path.partition("::")
+    return f"{head.rpartition('/')[0]}/{name}{chain}{rest}"
+
+
 def check_urls(paths: Sequence[str], options: object) -> StorageOptions:
     """The storage options of an adapter, when the adapter is made; nothing is imported or opened.
 
