@@ -87,6 +87,11 @@ class Storage:
             files, inner = self.at(path)
             return files.open_input_file(inner)
 
+    def mapped(self, path: str) -> Any:
+        """The same, mapped into memory where it is local."""
+        with reading(path):
+            return pa.memory_map(local_path(path)) if is_local(path) else self.native(path)
+
     def size(self, path: str) -> int:
         """A file's size in bytes. Raises like `open`."""
         with reading(path):

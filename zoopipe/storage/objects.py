@@ -16,6 +16,7 @@ import platform
 import re
 from collections.abc import Collection
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -99,10 +100,7 @@ class ObjectStaging(Staging):
         store = self._store
         seen = self._seen.setdefault(target, store.seen(target) if target != self.target else None)
         staged = self.file(f"{name_of(leader.path)}.whole")
-        sink = store.final(target, staged, seen)
-        upload = getattr(sink, "upload_id", None)
-        if upload is not None:
-            self._note(target, upload)
+        sink = store.final(target, staged, seen, partial(self._note, target))
         return led(PartFile.into(staged, sink, self.storage, codec), leader)
 
     def _note(self, target: str, upload: str) -> None:

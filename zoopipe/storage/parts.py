@@ -73,8 +73,11 @@ class Sink(Protocol):
     def write(self, data: memoryview) -> None:
         """Writes all of `data`, whose buffer may change afterwards."""
 
-    def join(self, part: Part) -> bool:
-        """Appends a staged part without reading it; False where that cannot be done."""
+    def join(self, part: Part, start: int, stop: int) -> bool:
+        """Appends the bytes of a staged part without reading them; False where that cannot be done."""
+
+    def replaced(self) -> tuple[str, Sink]:
+        """Ends it, and gives an empty one for the same file, and its path."""
 
     def close(self) -> tuple[str | None, Upload | None]:
         """Ends the file; says its etag, and what is left to do to publish it."""
@@ -105,7 +108,7 @@ class PartFile:
     def _begin(self, path: str, sink: Sink, storage: Storage) -> None:
         self.path = path
         self._sink = sink
-        self._storage = storage
+        self.storage = storage
         self._sum = xxhash.xxh64()
         self._size = 0
         self._compressor: Compressor | None = None
@@ -142,6 +145,14 @@ class PartFile:
         file._sum, file._size = digest, part.size_bytes
         return file
 
+    def replacement(self) -> PartFile:
+        """An empty staged file in place of this one, for a merge that writes everything anew.
+
+        Effect: this one is closed and stays as it is. What an earlier merge left there is removed.
+        """
+        path, sink = self._sink.replaced()
+        return PartFile.into(path, sink, self.storage)
+
     def write(self, data: bytes | memoryview) -> None:
         """Writes all of `data`."""
         view = memoryview(data).cast("B")
@@ -156,18 +167,27 @@ class PartFile:
         self._sink.write(view)
         self._size += view.nbytes
 
-    def append(self, part: Part) -> None:
-        """Writes all of another part.
+    def append(self, part: Part, start: int = 0, stop: int | None = None) -> None:
+        """Writes another part, or of its bytes those from `start` to `stop`.
 
         Raises:
-            LedgerError: it is not what its writer says.
+            LedgerError: it is not what its writer says, be it there or elsewhere.
         """
-        if self._compressor is None and self._sink.join(part):
-            self._size += part.size_bytes
+        stop, at = part.size_bytes if stop is None else stop, 0
+        if self._compressor is None and self._sink.join(part, start, stop):
+            self._size += stop - start
             self._is_joined = True
             return
-        with opened(part, self._storage) as source:
-            _checked(source, part, self.write)
+
+        def take(data: memoryview) -> None:
+            nonlocal at
+            wanted = data[max(start - at, 0) : max(stop - at, 0)]
+            at += len(data)
+            if len(wanted):
+                self.write(wanted)
+
+        with opened(part, self.storage) as source:
+            _checked(source, part, take)
 
     def close(self, rows: int) -> Part:
         """Closes the file, makes it durable if it is to be, and says what is in it.
@@ -246,8 +266,15 @@ class Disk:
             os.posix_fadvise(self._file.fileno(), start, size, os.POSIX_FADV_DONTNEED)
         self._flushed = self._size
 
-    def join(self, part: Part) -> bool:
+    def join(self, part: Part, start: int, stop: int) -> bool:
         return False
+
+    def replaced(self) -> tuple[str, Sink]:
+        self.abandon()
+        path = f"{self._path}.whole"
+        with writing(path):
+            Path(path).unlink(missing_ok=True)
+        return path, Disk.created(path, True)
 
     def close(self) -> tuple[None, None]:
         with writing(self._path):
@@ -286,6 +313,20 @@ def opened(part: Part, storage: Storage) -> Iterator[RawFile]:
             yield source
         finally:
             source.close()
+
+
+def part_bytes(part: Part, start: int, stop: int, storage: Storage) -> bytes:
+    """Some bytes of a staged part, without a look at its checksum.
+
+    Raises:
+        OutputError: it is gone, or cannot be read.
+    """
+    found = b""
+    with opened(part, storage) as source:
+        source.seek(start)
+        while len(found) < stop - start and (more := source.read(stop - start - len(found))):
+            found += more
+    return found
 
 
 def check_part(part: Part, storage: Storage = LOCAL) -> None:

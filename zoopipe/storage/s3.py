@@ -20,7 +20,7 @@ from zoopipe.errors import LedgerError, MissingExtraError, OutputError
 from zoopipe.storage.filesystems import Storage
 from zoopipe.storage.options import resolved
 from zoopipe.storage.parts import Part, Sink, Upload
-from zoopipe.storage.stores import overtaken
+from zoopipe.storage.stores import Note, overtaken
 from zoopipe.storage.urls import is_local, scheme_of
 
 # What S3 says: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
@@ -49,8 +49,8 @@ class S3Store:
     def create(self, url: str) -> Sink:
         return _Object(self._client, url, "")
 
-    def final(self, url: str, staged: str, seen: str | None) -> Sink:
-        return _Object(self._client, url, uuid4().hex, seen)
+    def final(self, url: str, staged: str, seen: str | None, note: Note) -> Sink:
+        return _Object(self._client, url, uuid4().hex, seen, note, staged)
 
     def publish(self, staged: str, url: str, upload: Upload | None) -> None:
         assert upload is not None, "objects of S3 are published by an upload"
@@ -144,8 +144,17 @@ class S3Store:
 class _Object:
     """A sink that is an object: with a stamp, an upload that `Store.publish` completes."""
 
-    def __init__(self, client: Any, url: str, stamp: str, seen: str | None = None) -> None:
-        self._client, self._url, self._stamp, self._seen = client, url, stamp, seen
+    def __init__(
+        self,
+        client: Any,
+        url: str,
+        stamp: str,
+        seen: str | None = None,
+        note: Note | None = None,
+        staged: str = "",
+    ) -> None:
+        self._client, self._url, self._stamp = client, url, stamp
+        self._seen, self._note, self._staged = seen, note, staged
         self._place = _place(url)
         self._held = bytearray()
         self._id: str | None = None
@@ -157,17 +166,13 @@ class _Object:
         if stamp:
             self._begin()
 
-    @property
-    def upload_id(self) -> str:
-        """The store's name for the upload."""
-        assert self._id is not None, "it was begun"
-        return self._id
-
     def _begin(self) -> None:
         metadata = {"Metadata": {_STAMP: self._stamp}} if self._stamp else {}
         with s3_storing(self._url):
             made = self._client.create_multipart_upload(**self._place, **metadata)
         self._id = str(made["UploadId"])
+        if self._note is not None:
+            self._note(self._id)
 
     def write(self, data: memoryview) -> None:
         self._size += data.nbytes
@@ -203,32 +208,36 @@ class _Object:
             )
         return str(done["ETag"])
 
-    def join(self, part: Part) -> bool:
+    def replaced(self) -> tuple[str, Sink]:
+        self.discard()
+        sink = _Object(self._client, self._url, uuid4().hex, self._seen, self._note, self._staged)
+        return self._staged, sink
+
+    def join(self, part: Part, start: int, stop: int) -> bool:
         """By copying in the store, of just the object that the worker wrote."""
         fill = max(_LEAST_BYTES - len(self._held), 0) if self._held else 0
         is_object = not is_local(part.path) and scheme_of(part.path) == "s3"
-        if not is_object or part.etag is None or part.size_bytes < fill + _LEAST_BYTES:
+        if not is_object or part.etag is None or stop - start < fill + _LEAST_BYTES:
             return False
         source = _place(part.path)
         if fill:
             with s3_storing(part.path):
                 got = self._client.get_object(
-                    **source, Range=f"bytes=0-{fill - 1}", IfMatch=part.etag
+                    **source, Range=f"bytes={start}-{start + fill - 1}", IfMatch=part.etag
                 )
                 self._held += got["Body"].read()
-            self._size += fill
         if self._held:
             self._send()
-        start = fill
-        while start < part.size_bytes:
+        self._size += stop - start
+        start += fill
+        while start < stop:
             # The last piece must not be too small either: something may follow.
-            left = part.size_bytes - start
+            left = stop - start
             size = left if left <= _MOST_COPIED_BYTES else min(left // 2, _MOST_COPIED_BYTES)
             self._submit(
                 self._copy, len(self._pieces) + 1, source, part, f"bytes={start}-{start + size - 1}"
             )
             start += size
-        self._size += part.size_bytes - fill
         return True
 
     def _copy(self, number: int, source: dict[str, str], part: Part, places: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
@@ -14,6 +14,8 @@ from zoopipe.storage.connections import pa_fs
 from zoopipe.storage.filesystems import LOCAL, Storage
 from zoopipe.storage.parts import Part, PartFile, Sink, Upload
 from zoopipe.storage.urls import is_local, scheme_of
+
+Note = Callable[[str], None]
 
 
 class Store(Protocol):
@@ -26,9 +28,14 @@ class Store(Protocol):
     def create(self, url: str) -> Sink:
         """A staged object; it is there once the sink is closed."""
 
-    def final(self, url: str, staged: str, seen: str | None) -> Sink:
-        """What will be published as `url`, from `staged` where the store publishes by moving, if then
-        there still is what was `seen`, where the store can tell."""
+    def final(self, url: str, staged: str, seen: str | None, note: Note) -> Sink:
+        """What will be published as `url`, if then there still is what was `seen`.
+
+        Args:
+            staged: where it is until then, where the store publishes by moving.
+            seen: what `seen` said.
+            note: is told the id of each upload, so that it can be ended.
+        """
 
     def publish(self, staged: str, url: str, upload: Upload | None) -> None:
         """Makes what was written with `final` the object, whole; safe to repeat."""
@@ -119,7 +126,7 @@ class FileStore:
                 files.create_dir(posixpath.dirname(inner), recursive=True)
         return _Stream(url, files, inner)
 
-    def final(self, url: str, staged: str, seen: str | None) -> Sink:
+    def final(self, url: str, staged: str, seen: str | None, note: Note) -> Sink:
         return self.create(staged)
 
     def publish(self, staged: str, url: str, upload: Upload | None) -> None:
@@ -192,8 +199,12 @@ class _Stream:
         with storing(self._url):
             self._stream.write(data)
 
-    def join(self, part: Part) -> bool:
+    def join(self, part: Part, start: int, stop: int) -> bool:
         return False
+
+    def replaced(self) -> tuple[str, Sink]:
+        self.abandon()
+        return self._url, _Stream(self._url, self._files, self._inner)
 
     def close(self) -> tuple[None, None]:
         with storing(self._url):
