@@ -188,9 +188,12 @@ def staging_at(folder: Path) -> Staging:
         return Staging.at(folder)
     try:
         found = json.loads(path.read_bytes())
-        return ObjectStaging(found["target"], Storage(found["options"]))
+        staging = ObjectStaging(found["target"], Storage(found["options"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OutputError(f"cannot read {path}: {error}") from error
+    # The digest is of options as they were given, some of which JSON does not know.
+    staging.folder = folder
+    return staging
 
 
 def staging_folders_of(output: str | os.PathLike[str]) -> list[Path]:

@@ -40,7 +40,7 @@ class Upload:
     id: str
     etags: tuple[str, ...]
     stamp: str
-    seen: str | None
+    seen: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from zoopipe.errors import OutputError, ZooPipeError
 from zoopipe.storage.connections import pa_fs
 from zoopipe.storage.filesystems import LOCAL, Storage
 from zoopipe.storage.parts import Part, PartFile, Sink, Upload
-from zoopipe.storage.urls import is_local, scheme_of
+from zoopipe.storage.urls import beside, is_local, scheme_of
 
 Note = Callable[[str], None]
 
@@ -177,11 +177,12 @@ class FileStore:
                 files.delete_file(inner)
 
     def forget(self, folder: str, uploads: Sequence[tuple[str, str]]) -> None:
-        files, inner = self._at(folder)
         # Object stores have no folders; elsewhere one that is empty is not left behind.
-        with suppress(OSError, NotImplementedError, pa.ArrowException):
-            if not self.names(folder):
-                files.delete_dir(inner.rstrip("/"))
+        for url in (beside(folder, ""), beside(beside(folder, "").rstrip("/"), "")):
+            files, inner = self._at(url)
+            with suppress(OutputError, OSError, NotImplementedError, pa.ArrowException):
+                if not self.names(url):
+                    files.delete_dir(inner.rstrip("/"))
 
     def holds(self, part: Part) -> bool | None:
         return None
