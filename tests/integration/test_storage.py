@@ -39,6 +39,7 @@ from zoopipe import (
     RunFailed,
 )
 from zoopipe.adapters.formats import adapter_for
+from zoopipe.convert import convert_pipe
 from zoopipe.runtime.recovery import clean
 from zoopipe.storage.filesystems import Storage
 from zoopipe.storage.objects import ObjectStaging
@@ -287,6 +288,19 @@ def test_other_formats_are_read_back_when_they_are_written_to_s3(
     )
     assert text_lines(tmp_path / "again.jsonl") == LINES
     s3.client.delete_object(Bucket=BUCKET, Key=f"formats/{name}")
+
+
+def test_rejects_are_beside_the_object_when_a_url_is_converted(
+    s3: S3Server, state_home: Path
+) -> None:
+    options = {"storage_options": s3.options}
+    target = s3.url("convert/out.jsonl")
+    convert_pipe(
+        s3.url("in/items.csv"), target, Item, source_options=options, target_options=options
+    ).run()
+    assert s3.get("convert/out.jsonl").decode().splitlines() == LINES
+    assert len(s3.get("convert/out.rejected.jsonl").splitlines()) == len(REFUSED)
+    check_tidy(s3, "convert", state_home, ["out.jsonl", "out.rejected.jsonl"])
 
 
 def test_object_is_copied_in_the_store_when_parts_are_large(

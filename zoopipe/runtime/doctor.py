@@ -102,7 +102,9 @@ def examine(parcels: Sequence[Parcel], libraries: Sequence[str] = ()) -> Finding
             task = opened(parcel)
             check_storage(task, "this node")
             probe = own_name(task.part, f"{os.getpid()}.probe")
-            create_part(probe, task.pipe.output_adapter.storage, durable=False).discard()
+            file = create_part(probe, task.pipe.output_adapter.storage, durable=False)
+            file.close(0)
+            file.discard()
         except (ZooPipeError, OSError) as error:
             problems.append(f"pipe {number}: {error}")
     return versions(tuple(libraries)), tuple(problems)

@@ -36,7 +36,7 @@ def is_local(path: str) -> bool:
 def local_path(path: str) -> str:
     """The path that a path or a `file://` URL names."""
     # Not by `urlsplit`: a `?` is a glob's.
-    return unquote(path[path.index("/", path.index("://") + 3) :]) if is_url(path) else path
+    return unquote("/" + path.partition("://")[2].partition("/")[2]) if is_url(path) else path
 
 
 def as_local(path: str | os.PathLike[str]) -> Path:
