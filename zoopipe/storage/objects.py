@@ -120,6 +120,9 @@ class ObjectStaging(Staging):
 
     def publish(self, staged: str, target: str, upload: Upload | None) -> None:
         self._store.publish(staged, target, upload)
+        if target in self._seen:
+            # Where a dead run's commit was finished, this run begins now.
+            self._seen[target] = self._store.seen(target)
 
     def is_published(self, staged: str, target: str, upload: Upload | None) -> bool:
         return self._store.is_published(staged, target, upload)
