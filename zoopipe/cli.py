@@ -293,21 +293,20 @@ def _named_options(given: Sequence[str]) -> dict[str, Any]:
 
 
 @main.command()
-@click.argument(
-    "paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path)
-)
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
 @_exits
-def clean(paths: Sequence[Path]) -> None:
+def clean(paths: Sequence[str]) -> None:
     """Remove what runs that are dead have staged, and publish what they were about to publish.
 
-    PATH is an output, or a folder that has outputs in it. What a live run holds is left alone; the exit
+    PATH is an output, or a folder that has outputs in it; a URL too, of outputs that were written from this
+    machine. What a live run holds is left alone; the exit
     code is then 1.
     """
     from zoopipe.runtime.recovery import clean as clean_up
 
     cleaned = clean_up(paths)
     for each in cleaned:
-        click.echo(f"{each.folder}: {each.sentence}", err=True)
+        click.echo(f"{each.place}: {each.sentence}", err=True)
     if not cleaned:
         click.echo("nothing to clean", err=True)
     if not all(each.is_gone for each in cleaned):
@@ -349,8 +348,8 @@ def demo(folder: Path, workers: int | None, **options: Any) -> None:
 
     Cancelled flights have no departure time, so the model rejects them, with the reason.
     """
+    from zoopipe.cpus import usable_cpus
     from zoopipe.demo import demo_pipe
-    from zoopipe.executors import usable_cpus
 
     pipe = demo_pipe(folder)
     _run_pipes([pipe], workers or usable_cpus(), **options)

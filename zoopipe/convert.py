@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from zoopipe.adapters.formats import adapter_for
 from zoopipe.adapters.json import JSONOutputAdapter
 from zoopipe.pipe import Pipe
+from zoopipe.storage.urls import is_url
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -40,11 +41,13 @@ def convert_pipe(
     Raises:
         DeclarationError: as for `adapter_for`.
     """
-    errors = (
-        JSONOutputAdapter(rejects_beside(target))
-        if rejected is None
-        else adapter_for(rejected, "output")
-    )
+    if rejected is None:
+        place = rejects_beside(target)
+        # Beside an object they are in the same store.
+        options = (target_options or {}).get("storage_options") if is_url(place) else None
+        errors = JSONOutputAdapter(place, storage_options=options)
+    else:
+        errors = adapter_for(rejected, "output")
     return Pipe(
         adapter_for(source, "input", source_format, source_options),
         adapter_for(target, "output", target_format, target_options),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoopipe.counts import Counts, total
 from zoopipe.redact import redact
+from zoopipe.storage.urls import name_of
 
 if TYPE_CHECKING:
     from zoopipe.adapters.base import FileRange
@@ -104,13 +104,13 @@ def _entry(entry: ShardEntry) -> dict[str, Any]:
 
 def _file(part: Part) -> dict[str, Any]:
     return {
-        "path": redact(str(_shown(part.path))),
+        "path": redact(_shown(part.path)),
         "rows": part.rows,
         "bytes": part.size_bytes,
-        "xxh64": part.checksum,
+        "xxh64": part.checksum or None,
     }
 
 
-def _shown(path: Path) -> Path:
+def _shown(path: str) -> str:
     """A staged file by its name: its folder is gone when this is read."""
-    return Path(path.name) if path.parent.name.endswith(".zoopipe") else path
+    return name_of(path) if ".zoopipe/" in path else path

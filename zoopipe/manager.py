@@ -13,11 +13,12 @@ from zoopipe.pipe import Pipe
 from zoopipe.progress import follow
 from zoopipe.report import FlowReport, PipeReport, PipeStatus
 from zoopipe.runtime.engine import BaseEngine
-from zoopipe.runtime.plan import plan_pipes, target_of
+from zoopipe.runtime.plan import plan_pipes
 from zoopipe.runtime.recovery import begin
 from zoopipe.runtime.registry import default_engine
 from zoopipe.runtime.retry import RetryPolicy, Supervision
 from zoopipe.runtime.supervise import Supervisor
+from zoopipe.storage.objects import target_of
 
 
 class PipeManager:
@@ -223,7 +224,7 @@ def _check_targets(pipes: Sequence[Pipe]) -> None:
         ):
             if adapter is None:
                 continue
-            target, user = str(target_of(adapter)), f"the {role} of pipe {index}"
+            target, user = target_of(adapter.output), f"the {role} of pipe {index}"
             if target in taken:
                 raise DeclarationError(f"{taken[target]} and {user} are the same file: {target}")
             taken[target] = user

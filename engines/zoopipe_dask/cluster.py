@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from zoopipe.cpus import usable_cpus
 from zoopipe.errors import EngineError, ZooPipeError
-from zoopipe.executors import usable_cpus
 from zoopipe.runtime.parcel import differing
 
 logger = logging.getLogger(__name__)

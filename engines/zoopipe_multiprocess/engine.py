@@ -11,8 +11,8 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Literal
 
 from zoopipe.checks import check_whole
+from zoopipe.cpus import usable_cpus
 from zoopipe.errors import DeclarationError, WorkerLostError, ZooPipeError
-from zoopipe.executors import usable_cpus
 from zoopipe.runtime.engine import Attempt, BaseEngine, Done, End, Lost, Raised
 from zoopipe.runtime.parcel import Packer
 from zoopipe.runtime.progress import SLOTS, Progress

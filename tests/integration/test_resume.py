@@ -27,7 +27,7 @@ from zoopipe import (
     RunFailed,
 )
 from zoopipe.runtime import commit as commit_module
-from zoopipe.runtime import state as state_module
+from zoopipe.storage import staging as staging_module
 from zoopipe.testing.faults import Faults, Gate, Journal, Kill, Raise
 
 BAD = range(1, 901, 40)
@@ -281,9 +281,10 @@ import os, signal
 from pathlib import Path
 from test_resume import manager_of, pipe_of
 from zoopipe.runtime import state
+from zoopipe.storage import staging
 
 renamed = []
-publish = state.publish
+publish = staging.publish
 
 def cut_off(staged, target):
     if len(renamed) == {renames}:
@@ -291,7 +292,7 @@ def cut_off(staged, target):
     publish(staged, target)
     renamed.append(target)
 
-state.publish = cut_off
+staging.publish = cut_off
 sync = state.sync_folder
 def sync_or_die(folder):
     if len(renamed) == 2:
@@ -321,7 +322,7 @@ manager_of(pipe_of(Path({str(tmp_path)!r})), workers=2).run()
 
 @pytest.mark.parametrize("failing", [0, 1])
 def test_commit_that_failed_midway_is_kept_and_finished(tmp_path, source, monkeypatch, failing):
-    publish, targets = state_module.publish, []
+    publish, targets = staging_module.publish, []
 
     def fail(staged_file, target):
         targets.append(target)
@@ -329,7 +330,7 @@ def test_commit_that_failed_midway_is_kept_and_finished(tmp_path, source, monkey
             raise commit_module.OutputError(f"cannot write {target}: no")
         publish(staged_file, target)
 
-    monkeypatch.setattr(state_module, "publish", fail)
+    monkeypatch.setattr(staging_module, "publish", fail)
     manager = manager_of(pipe_of(tmp_path), resume=False)
     with pytest.raises(RunFailed) as raised:
         manager.run()

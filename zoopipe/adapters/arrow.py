@@ -24,7 +24,10 @@ from zoopipe.adapters.options import check_counts, check_names
 from zoopipe.adapters.typed_output import PartSink, TypedOutputAdapter, encode_typed
 from zoopipe.errors import DeclarationError, InputError
 from zoopipe.storage.files import Source, find_files, source_patterns
+from zoopipe.storage.filesystems import Storage
+from zoopipe.storage.options import StorageOptions
 from zoopipe.storage.parts import Part, PartFile, check_part
+from zoopipe.storage.urls import check_urls
 
 ArrowFormat = Literal["file", "stream"]
 ArrowCompression = Literal["lz4", "zstd"] | None
@@ -40,11 +43,12 @@ class ArrowInputAdapter(InputAdapter):
     Unit of parallelism: a record batch.
 
     Args:
-        source: a path, a glob, or a list of them; many files are one input, in order, and have the same
+        source: a path or URL, a glob, or a list of them; many files are one input, in order, and have the same
             columns.
         columns: those to be read, in this order; by default all.
         skip_rows: how many records to leave out from the start of the input.
         limit: read at most this many records of the whole input.
+        storage_options: how URLs are opened: see docs/storage.md.
 
     Raises:
         DeclarationError: an option is out of range.
@@ -58,8 +62,10 @@ class ArrowInputAdapter(InputAdapter):
         columns: Sequence[str] | None = None,
         skip_rows: int = 0,
         limit: int | None = None,
+        storage_options: StorageOptions | None = None,
     ) -> None:
         self._patterns = source_patterns(source)
+        self._storage = Storage(check_urls(self._patterns, storage_options))
         self._columns = None if columns is None else check_names(columns, "columns")
         check_counts(skip_rows=skip_rows, limit=limit)
         self._skip_rows = skip_rows
@@ -69,13 +75,13 @@ class ArrowInputAdapter(InputAdapter):
         return f"ArrowInputAdapter({', '.join(self._patterns)})"
 
     def plan(self, shards: int) -> InputPlan:
-        paths = find_files(self._patterns)
+        paths = find_files(self._patterns, self._storage)
         schema: pa.Schema | None = None
         files = []
         # Rows are counted by looking at each batch; only where that is asked for.
         counts = bool(self._skip_rows or self._limit is not None)
         for path in paths:
-            source = ArrowSource(path, path)
+            source = ArrowSource(path, path, self._storage)
             found = readable_schema(source.schema, path)
             if schema is None:
                 schema = found
@@ -92,12 +98,13 @@ class ArrowInputAdapter(InputAdapter):
             schema=pa.schema([schema.field(name) for name in names]),
             skip=self._skip_rows,
             limit=self._limit,
+            storage=self._storage,
         )
 
     def read(self, shard: Shard, columns: tuple[str, ...] | None) -> Iterator[Block]:
         assert shard.schema is not None and columns is not None, "a plan has columns"
         for part in shard.ranges:
-            source = ArrowSource(shard.file_of(part), part.path)
+            source = ArrowSource(shard.file_of(part), part.path, self._storage)
             if part.start == part.end:
                 none = [pa.nulls(0, shard.schema.field(name).type) for name in columns]
                 yield block_of(pa.RecordBatch.from_arrays(none, names=list(columns)), part, 0)
@@ -141,14 +148,15 @@ class ArrowOutputAdapter(TypedOutputAdapter):
     Batches have 65,536 rows, or fewer where rows are long, wherever shards end: the bytes are the same for any
     number of workers.
 
-    Delivery: the file appears whole, by a rename, or not at all.
+    Delivery: the file appears whole, in one step, or not at all; docs/storage.md says what that is where.
 
     Args:
-        output: the path.
+        output: the path or URL.
         format: `file` or `stream`; by default from the extension, `.arrows` is a stream.
         compression: of the columns' buffers: `lz4`, `zstd` or None. Without, a file can be mapped into memory
             and used as it is.
         schema: the columns and their types, in place of those of the model or the input.
+        storage_options: how a URL is opened: see docs/storage.md.
 
     Raises:
         DeclarationError: an option is out of range.
@@ -160,8 +168,9 @@ class ArrowOutputAdapter(TypedOutputAdapter):
         format: ArrowFormat | None = None,
         compression: ArrowCompression = None,
         schema: pa.Schema | None = None,
+        storage_options: StorageOptions | None = None,
     ) -> None:
-        super().__init__(output, schema)
+        super().__init__(output, schema, storage_options)
         if format not in (None, "file", "stream"):
             raise DeclarationError(f"format must be 'file' or 'stream', not {format!r}")
         if compression not in (None, "lz4", "zstd"):
@@ -206,12 +215,12 @@ class ArrowOutputAdapter(TypedOutputAdapter):
             return file.close(leader.rows)
         assert schema is not None, "a typed output is given types"
         for part in others:
-            check_part(part)
+            check_part(part, file.storage)
         whole = file.replacement()
         try:
             written = ArrowPart(whole, schema, self._writer, Cutter(schema))
             for part in (leader, *others):
-                for batch in ArrowSource(str(part.path), str(part.path)).all_batches():
+                for batch in ArrowSource(part.path, part.path, file.storage).all_batches():
                     written.append(batch)
             return written.close()
         except BaseException:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from zoopipe.adapters.columnar import guarded, reading
 from zoopipe.errors import InputError
+from zoopipe.storage.filesystems import LOCAL, Storage
 
 _FILE_MAGIC, _FEATHER_1_MAGIC = b"ARROW1", b"FEA1"
 
@@ -23,16 +24,17 @@ class ArrowSource:
     Args:
         path: the file.
         name: how messages name it.
+        storage: where URLs are; what is not local is read by requests.
 
     Raises:
         InputError: it is missing, or is neither an Arrow file nor a stream.
     """
 
-    def __init__(self, path: str, name: str) -> None:
+    def __init__(self, path: str, name: str, storage: Storage = LOCAL) -> None:
         self.name = name
         self._lock = threading.Lock()
         with reading(name):
-            self._map = pa.memory_map(path)
+            self._map = storage.mapped(path)
             self.size: int = self._map.size()
             head = self._map.read(len(_FILE_MAGIC))
         self._is_file = head == _FILE_MAGIC

@@ -19,7 +19,9 @@ from zoopipe.columns import NonFinite
 from zoopipe.errors import DeclarationError, InputError
 from zoopipe.reasons import Reason, Stage
 from zoopipe.rows import Row
+from zoopipe.storage.filesystems import LOCAL, Storage
 from zoopipe.storage.parts import Part, PartFile
+from zoopipe.storage.urls import is_url
 
 # Enough to tell a column's type from, where only values can tell it.
 _SAMPLE_ROWS = 1000
@@ -69,8 +71,8 @@ class Shard:
     schema: pa.Schema | None = None
 
     def file_of(self, part: FileRange) -> str:
-        """The path to open for a range; messages and rejects name the path as the user did."""
-        return os.path.join(self.folder, part.path)
+        """The path or URL to open for a range; messages and rejects name it as the user did."""
+        return part.path if is_url(part.path) else os.path.join(self.folder, part.path)
 
     def starting_at(self, offset: int) -> Shard:
         """This shard with its first range beginning exactly at `offset`."""
@@ -307,17 +309,22 @@ class OutputAdapter(ABC):
         needs_columns: whether the format has a header, so that columns have to be known before rows.
         typed: whether it stores values in Arrow types, so that these have to be known before rows.
         schema: the types that the user wants; None for those of the model, or else of the input.
+        codec: how a file of bytes is compressed when it is published, as a whole; None where it is not, or
+            where the format does that itself.
+        storage: where the output is, if it is a URL.
     """
 
     nonfinite: NonFinite = "null"
     needs_columns: bool = False
     typed: bool = False
     schema: pa.Schema | None = None
+    codec: str | None = None
+    storage: Storage = LOCAL
 
     @property
     @abstractmethod
     def output(self) -> str:
-        """The path that the user named."""
+        """The path or URL that the user named."""
 
     def at(self, output: str) -> OutputAdapter:
         """The same adapter for another file.

@@ -45,6 +45,9 @@ from zoopipe.storage.files import (
     is_ascii_transparent,
     source_patterns,
 )
+from zoopipe.storage.filesystems import Storage
+from zoopipe.storage.options import StorageOptions
+from zoopipe.storage.urls import check_urls
 
 _WINDOW_BYTES = 1 << 16
 # A header longer than this is no header.
@@ -61,7 +64,7 @@ class CSVInputAdapter(InputAdapter):
     for newlines (UTF-16, Shift-JIS), are read whole, one after the other.
 
     Args:
-        source: a path, a glob, or a list of them; many files are one input, in order, and all have
+        source: a path or URL, a glob, or a list of them; many files are one input, in order, and all have
             the same header.
         delimiter: the character between fields.
         quotechar: the character around fields.
@@ -70,12 +73,13 @@ class CSVInputAdapter(InputAdapter):
         limit: read at most this many records of the whole input.
         encoding: a text encoding of Python's.
         null_values: cells that mean None.
-        compression: `infer` (by extension: `.gz`, `.bz2`, `.zst`), None, `gzip`, `bz2`, `zstd`.
+        compression: `infer` (by extension: `.gz`, `.bz2`, `.zst`, `.lz4`), None, `gzip`, `bz2`, `zstd`, `lz4`.
         start_byte: read only the records that begin at or after this byte of a single file.
         end_byte: read only the records that begin before this byte of a single file.
         max_record_bytes: a record with more is rejected, with its first 1,024 characters.
         max_columns: a header with more is an error.
         max_decompression_ratio: a file that is decompressed to more than so many times its size is an error.
+        storage_options: how URLs are opened: see docs/storage.md.
 
     Raises:
         DeclarationError: an option is out of range or contradicts another.
@@ -99,8 +103,10 @@ class CSVInputAdapter(InputAdapter):
         max_record_bytes: int = MAX_RECORD_BYTES,
         max_columns: int = MAX_COLUMNS,
         max_decompression_ratio: int = MAX_DECOMPRESSION_RATIO,
+        storage_options: StorageOptions | None = None,
     ) -> None:
         self._patterns = source_patterns(source)
+        self._storage = Storage(check_urls(self._patterns, storage_options))
         check_encoding(encoding)
         check_compression(compression)
         check_counts(skip_rows=skip_rows, limit=limit, start_byte=start_byte, end_byte=end_byte)
@@ -133,7 +139,7 @@ class CSVInputAdapter(InputAdapter):
         return redact(f"CSVInputAdapter({', '.join(self._patterns)})")
 
     def plan(self, shards: int) -> InputPlan:
-        files = find_files(self._patterns)
+        files = find_files(self._patterns, self._storage)
         columns = self._fieldnames
         ranges = []
         for path in files:
@@ -153,6 +159,7 @@ class CSVInputAdapter(InputAdapter):
             skip=self._skip_rows,
             limit=self._limit,
             read=lambda shard: self.read(shard, columns),
+            storage=self._storage,
         )
 
     def _whole_range(self, path: str, data_start: int, files: int) -> FileRange:
@@ -162,7 +169,7 @@ class CSVInputAdapter(InputAdapter):
                     f"cannot cut {path} at a byte: it is compressed or {self._transcode}"
                 )
             return FileRange(path, data_start, END)
-        size = os.path.getsize(path)
+        size = self._storage.size(path)
         if not self._start_byte and self._end_byte is None:
             return FileRange(path, data_start, size)
         if files > 1:
@@ -176,7 +183,7 @@ class CSVInputAdapter(InputAdapter):
 
     def _open(self, path: str) -> ByteSource:
         codec = compression_of(path, self._compression)
-        return ByteSource(path, codec, self._transcode, self._max_ratio)
+        return ByteSource(path, codec, self._transcode, self._max_ratio, self._storage)
 
     def _header(self, path: str) -> tuple[tuple[str, ...] | None, int]:
         """The column names that a file's first record gives, and the offset of its data."""
@@ -251,10 +258,10 @@ class CSVOutputAdapter(TextOutputAdapter):
     A cell is the text of the value as JSON gives it (`true`, ISO dates, lists and dicts as JSON);
     None is empty. Quotes are put only where they are needed.
 
-    Delivery: the file appears whole, by a rename, or not at all.
+    Delivery: the file appears whole, in one step, or not at all; docs/storage.md says what that is where.
 
     Args:
-        output: the path.
+        output: the path or URL.
         delimiter: the character between fields.
         quotechar: the character around fields that need it.
         fieldnames: the columns, in order; by default those of the model, else of the input. A row
@@ -262,6 +269,8 @@ class CSVOutputAdapter(TextOutputAdapter):
         escape_formulas: put a `'` before cells that a spreadsheet would take for a formula: those that begin
             with `=`, `+`, `-`, `@`, a tab, a carriage return or a newline, or with one of their full-width
             forms, and that are no plain number. Who reads the file gets other texts than were written.
+        compression: `infer` (by extension: `.gz`, `.bz2`, `.zst`, `.lz4`), None, `gzip`, `bz2`, `zstd`, `lz4`.
+        storage_options: how a URL is opened: see docs/storage.md.
     """
 
     nonfinite: NonFinite = "constants"
@@ -274,8 +283,10 @@ class CSVOutputAdapter(TextOutputAdapter):
         quotechar: str = '"',
         fieldnames: Sequence[str] | None = None,
         escape_formulas: bool = False,
+        compression: Compression = "infer",
+        storage_options: StorageOptions | None = None,
     ) -> None:
-        super().__init__(output)
+        super().__init__(output, compression, storage_options)
         self._escapes = escape_formulas
         self._dialect = Dialect(delimiter, quotechar, "utf-8")
         self._fieldnames = None if fieldnames is None else check_names(fieldnames, "fieldnames")

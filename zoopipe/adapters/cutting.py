@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from zoopipe.adapters.base import Block, FileRange, InputPlan, Shard, Unit, append_range
 from zoopipe.storage.files import END
+from zoopipe.storage.filesystems import LOCAL, Storage
 
 # How far a driver reads to find the record that `skip_rows` or `limit` names. Beyond it the
 # input runs as one shard, and its worker counts.
@@ -26,6 +27,7 @@ def cut_files(
     skip: int,
     limit: int | None,
     read: Callable[[Shard], Iterator[Block]],
+    storage: Storage = LOCAL,
 ) -> InputPlan:
     """A plan for files that can be read from any byte on, and for those that cannot.
 
@@ -35,13 +37,14 @@ def cut_files(
         columns: the plan's columns.
         skip, limit: records, of the whole input, to leave out and to read at most.
         read: reads a shard; used to find where `skip` and `limit` fall.
+        storage: where URLs are.
     """
     total = None
     if all(part.end != END for part in ranges):
         total = sum(part.end - part.start for part in ranges)
     folder = os.getcwd()
     whole = Shard(0, tuple(ranges), skip, limit, folder)
-    plan = InputPlan((whole,), columns, total, skip, identity=_identity(ranges))
+    plan = InputPlan((whole,), columns, total, skip, identity=_identity(ranges, storage))
     if shards == 1:
         return plan
     if skip or limit is not None:
@@ -50,7 +53,7 @@ def cut_files(
             far = "skip_rows or limit end so far into it that a worker has to count"
             return replace(plan, why_whole=far)
         ranges = bounded
-    pieces = _cut(ranges, shards)
+    pieces = _cut(ranges, shards, storage)
     why = None
     if len(pieces) == 1:
         uncut = any(part.end == END for part in ranges)
@@ -59,17 +62,14 @@ def cut_files(
     return replace(plan, shards=cut, why_whole=why)
 
 
-def _identity(ranges: Sequence[FileRange]) -> dict[str, str]:
-    """Size and time of the last change of each file."""
-    found = {path: os.stat(path) for path in {part.path: None for part in ranges}}
-    return {
-        path: f"{file.st_size} bytes, mtime {file.st_mtime_ns} ns" for path, file in found.items()
-    }
+def _identity(ranges: Sequence[FileRange], storage: Storage) -> dict[str, str]:
+    """Size, and etag or time of the last change, of each file."""
+    return {path: storage.identity(path) for path in {part.path: None for part in ranges}}
 
 
-def _cut(ranges: Sequence[FileRange], shards: int) -> list[tuple[FileRange, ...]]:
+def _cut(ranges: Sequence[FileRange], shards: int, storage: Storage) -> list[tuple[FileRange, ...]]:
     """At most `shards` runs of ranges, of about the same number of bytes each."""
-    sizes = [_size(part) for part in ranges]
+    sizes = [_size(part, storage) for part in ranges]
     total = sum(sizes)
     bounds = sorted({total * number // shards for number in range(1, shards)} - {0, total})
     pieces: list[list[FileRange]] = [[] for _ in range(len(bounds) + 1)]
@@ -89,9 +89,10 @@ def _cut(ranges: Sequence[FileRange], shards: int) -> list[tuple[FileRange, ...]
     return [tuple(piece) for piece in pieces if piece]
 
 
-def _size(part: FileRange) -> int:
+def _size(part: FileRange, storage: Storage) -> int:
     # What is before the start of a compressed file can be more than the file's own size.
-    return max((os.path.getsize(part.path) if part.end == END else part.end) - part.start, 0)
+    end = storage.size(part.path) if part.end == END else part.end
+    return max(end - part.start, 0)
 
 
 def _bounded(whole: Shard, read: Callable[[Shard], Iterator[Block]]) -> list[FileRange] | None:
@@ -154,6 +155,7 @@ def cut_units(
     schema: pa.Schema,
     skip: int,
     limit: int | None,
+    storage: Storage = LOCAL,
 ) -> InputPlan:
     """A plan for files of units, cut into runs of about the same number of bytes; files without any are
     read no more.
@@ -165,6 +167,7 @@ def cut_units(
         schema: the plan's columns.
         skip, limit: records, of the whole input, to leave out and to read at most. Units that hold none
             of the others are not read.
+        storage: where URLs are.
     """
     places = [(file.path, at, size) for file in files for at, size in enumerate(file.sizes)]
     counts = [count for file in files for count in file.rows or ()]
@@ -206,7 +209,7 @@ def cut_units(
         bytes_total=sum(size for _, _, size in places[first:last]),
         first_record=skip,
         why_whole=why,
-        identity=_identity([FileRange(file.path, 0, 0) for file in files]),
+        identity=_identity([FileRange(file.path, 0, 0) for file in files], storage),
     )
 
 

@@ -11,6 +11,8 @@ import pyarrow as pa
 from zoopipe.arrays import text_array
 from zoopipe.errors import InputError
 from zoopipe.storage.files import find_files
+from zoopipe.storage.filesystems import LOCAL, Storage
+from zoopipe.storage.urls import is_url
 
 # Of such files and folders Hive, Spark and Arrow take none for data.
 _HIDDEN = (".", "_")
@@ -20,7 +22,7 @@ _NULL = "__HIVE_DEFAULT_PARTITION__"
 Keys = Mapping[str, str | None]
 
 
-def find_tables(patterns: Sequence[str]) -> tuple[str, ...]:
+def find_tables(patterns: Sequence[str], storage: Storage = LOCAL) -> tuple[str, ...]:
     """The files that `patterns` name: paths, globs, and folders with all that is in them, sorted by path.
 
     Raises:
@@ -28,13 +30,14 @@ def find_tables(patterns: Sequence[str]) -> tuple[str, ...]:
     """
     files: list[str] = []
     for pattern in patterns:
-        files += find_files(_files_in(pattern) if os.path.isdir(pattern) else [pattern])
+        is_folder = storage.is_folder(pattern)
+        files += find_files(_files_in(pattern, storage) if is_folder else [pattern], storage)
     return tuple(files)
 
 
-def _files_in(folder: str) -> list[str]:
-    found = []
-    for path, folders, names in os.walk(folder, onerror=_cannot_read):
+def _files_in(folder: str, storage: Storage) -> list[str]:
+    found = [] if not is_url(folder) else list(storage.files_in(folder))
+    for path, folders, names in () if is_url(folder) else os.walk(folder, onerror=_cannot_read):
         folders[:] = [name for name in folders if not name.startswith(_HIDDEN)]
         found += [os.path.join(path, name) for name in names if not name.startswith(_HIDDEN)]
     if not found:

@@ -39,6 +39,9 @@ from zoopipe.storage.files import (
     find_files,
     source_patterns,
 )
+from zoopipe.storage.filesystems import Storage
+from zoopipe.storage.options import StorageOptions
+from zoopipe.storage.urls import check_urls
 
 
 class JSONInputAdapter(InputAdapter):
@@ -50,13 +53,14 @@ class JSONInputAdapter(InputAdapter):
     Unit of parallelism: a byte range of JSON Lines; an array, or a compressed file, is read whole.
 
     Args:
-        source: a path, a glob, or a list of them; many files are one input, in order.
+        source: a path or URL, a glob, or a list of them; many files are one input, in order.
         skip_rows: how many records to leave out from the start of the input.
         limit: read at most this many records of the whole input.
-        compression: `infer` (by extension: `.gz`, `.bz2`, `.zst`), None, `gzip`, `bz2`, `zstd`.
+        compression: `infer` (by extension: `.gz`, `.bz2`, `.zst`, `.lz4`), None, `gzip`, `bz2`, `zstd`, `lz4`.
         max_record_bytes: a record with more is rejected, with its first 1,024 characters.
         max_columns: a record with more keys is rejected.
         max_decompression_ratio: a file that is decompressed to more than so many times its size is an error.
+        storage_options: how URLs are opened: see docs/storage.md.
 
     Raises:
         DeclarationError: an option is out of range.
@@ -74,8 +78,10 @@ class JSONInputAdapter(InputAdapter):
         max_record_bytes: int = MAX_RECORD_BYTES,
         max_columns: int = MAX_COLUMNS,
         max_decompression_ratio: int = MAX_DECOMPRESSION_RATIO,
+        storage_options: StorageOptions | None = None,
     ) -> None:
         self._patterns = source_patterns(source)
+        self._storage = Storage(check_urls(self._patterns, storage_options))
         check_counts(skip_rows=skip_rows, limit=limit)
         check_compression(compression)
         check_limits(
@@ -94,11 +100,11 @@ class JSONInputAdapter(InputAdapter):
 
     def plan(self, shards: int) -> InputPlan:
         ranges = []
-        for path in find_files(self._patterns):
+        for path in find_files(self._patterns, self._storage):
             with self._open(path) as source:
                 start, is_array = sniff(source)
             cuttable = source.codec is None and not is_array
-            ranges.append(FileRange(path, start, os.path.getsize(path) if cuttable else END))
+            ranges.append(FileRange(path, start, self._storage.size(path) if cuttable else END))
         plan = cut_files(
             ranges,
             shards,
@@ -106,6 +112,7 @@ class JSONInputAdapter(InputAdapter):
             skip=self._skip_rows,
             limit=self._limit,
             read=lambda shard: self.read(shard, None),
+            storage=self._storage,
         )
         return replace(plan, head=self._first_names(ranges))
 
@@ -128,7 +135,7 @@ class JSONInputAdapter(InputAdapter):
 
     def _open(self, path: str) -> ByteSource:
         codec = compression_of(path, self._compression)
-        return ByteSource(path, codec, max_ratio=self._max_ratio)
+        return ByteSource(path, codec, max_ratio=self._max_ratio, storage=self._storage)
 
     def read(self, shard: Shard, columns: tuple[str, ...] | None) -> Iterator[Block]:
         for part in shard.ranges:
@@ -152,12 +159,14 @@ def _record_text(row: Row) -> str:
 class JSONOutputAdapter(TextOutputAdapter):
     """Writes JSON Lines or one JSON array, in UTF-8, each row as the model's `model_dump_json` gives it.
 
-    Delivery: the file appears whole, by a rename, or not at all.
+    Delivery: the file appears whole, in one step, or not at all; docs/storage.md says what that is where.
 
     Args:
-        output: the path.
-        format: `jsonl` or `array`; by default from the extension, `.json` is an array.
+        output: the path or URL.
+        format: `jsonl` or `array`; by default from the extension, `.json` is an array, also before `.gz`.
         indent: spaces to indent the elements of an array by.
+        compression: `infer` (by extension: `.gz`, `.bz2`, `.zst`, `.lz4`), None, `gzip`, `bz2`, `zstd`, `lz4`.
+        storage_options: how a URL is opened: see docs/storage.md.
     """
 
     def __init__(
@@ -165,11 +174,13 @@ class JSONOutputAdapter(TextOutputAdapter):
         output: str | os.PathLike[str],
         format: Literal["jsonl", "array"] | None = None,
         indent: int | None = None,
+        compression: Compression = "infer",
+        storage_options: StorageOptions | None = None,
     ) -> None:
-        super().__init__(output)
+        super().__init__(output, compression, storage_options)
         if format not in (None, "jsonl", "array"):
             raise DeclarationError(f"format must be 'jsonl' or 'array', not {format!r}")
-        by_extension = "array" if self._output.lower().endswith(".json") else "jsonl"
+        by_extension = "array" if self._extension() == ".json" else "jsonl"
         self._format = format or by_extension
         check_counts(indent=indent)
         if indent is not None and self._format == "jsonl":

@@ -28,7 +28,10 @@ from zoopipe.arrays import zeros
 from zoopipe.checks import check_whole
 from zoopipe.errors import DeclarationError, InputError
 from zoopipe.storage.files import Source, source_patterns
+from zoopipe.storage.filesystems import Storage
+from zoopipe.storage.options import StorageOptions
 from zoopipe.storage.parts import Part, PartFile
+from zoopipe.storage.urls import check_urls
 
 ParquetCompression = Literal["zstd", "snappy", "gzip", "brotli", "lz4"] | None
 
@@ -52,11 +55,12 @@ class ParquetInputAdapter(InputAdapter):
     Unit of parallelism: a row group, of one file or of many.
 
     Args:
-        source: a path, a glob, a folder, or a list of them; many files are one input, in order, and have the
-            same columns.
+        source: a path or URL, a glob, a folder, or a list of them; many files are one input, in order, and
+            have the same columns.
         columns: those to be read, in this order; by default all.
         skip_rows: how many records to leave out from the start of the input.
         limit: read at most this many records of the whole input.
+        storage_options: how URLs are opened: see docs/storage.md.
 
     Raises:
         DeclarationError: an option is out of range.
@@ -70,8 +74,10 @@ class ParquetInputAdapter(InputAdapter):
         columns: Sequence[str] | None = None,
         skip_rows: int = 0,
         limit: int | None = None,
+        storage_options: StorageOptions | None = None,
     ) -> None:
         self._patterns = source_patterns(source)
+        self._storage = Storage(check_urls(self._patterns, storage_options))
         self._columns = None if columns is None else check_names(columns, "columns")
         check_counts(skip_rows=skip_rows, limit=limit)
         self._skip_rows = skip_rows
@@ -81,12 +87,12 @@ class ParquetInputAdapter(InputAdapter):
         return f"ParquetInputAdapter({', '.join(self._patterns)})"
 
     def plan(self, shards: int) -> InputPlan:
-        paths = find_tables(self._patterns)
+        paths = find_tables(self._patterns, self._storage)
         keys = {path: keys_of(path, self._patterns) for path in paths}
         schema: pa.Schema | None = None
         files = []
         for path in paths:
-            with ParquetSource(path, path) as source:
+            with ParquetSource(path, path, self._storage) as source:
                 found = readable_schema(source.schema, path)
                 if schema is None:
                     schema = found
@@ -106,6 +112,7 @@ class ParquetInputAdapter(InputAdapter):
             schema=pa.schema([schema.field(name) for name in names]),
             skip=self._skip_rows,
             limit=self._limit,
+            storage=self._storage,
         )
 
     def read(self, shard: Shard, columns: tuple[str, ...] | None) -> Iterator[Block]:
@@ -114,7 +121,7 @@ class ParquetInputAdapter(InputAdapter):
             keys = keys_of(part.path, self._patterns)
             names = _Names(shard.schema, columns, keys)
             everything = _Names(shard.schema, shard.schema.names, keys)
-            yield from _blocks(shard.file_of(part), part, names, everything)
+            yield from _blocks(shard.file_of(part), part, names, everything, self._storage)
 
 
 def _with_keys(schema: pa.Schema, keys: Sequence[pa.Field], path: str) -> pa.Schema:
@@ -161,8 +168,10 @@ class _Names:
         return pa.RecordBatch.from_arrays(none, schema=pa.schema(self._fields))
 
 
-def _blocks(path: str, part: FileRange, names: _Names, everything: _Names) -> Iterator[Block]:
-    with ParquetSource(path, part.path) as source:
+def _blocks(
+    path: str, part: FileRange, names: _Names, everything: _Names, storage: Storage
+) -> Iterator[Block]:
+    with ParquetSource(path, part.path, storage) as source:
         groups = source.metadata.num_row_groups
         if part.end > groups:
             raise InputError(
@@ -170,7 +179,7 @@ def _blocks(path: str, part: FileRange, names: _Names, everything: _Names) -> It
             )
         whole = None
         if len(names) < len(everything):
-            whole = WholeRows(path, part.path, everything.in_file)
+            whole = WholeRows(path, part.path, everything.in_file, storage)
         if part.start == part.end:
             yield block_of(names.no_rows(), part, 0)
         for group in range(part.start, part.end):
@@ -221,13 +230,14 @@ class ParquetOutputAdapter(TypedOutputAdapter):
     one footer. Rows and their order are the same for any number of workers; where row groups end is not, for
     one ends with its shard.
 
-    Delivery: the file appears whole, by a rename, or not at all.
+    Delivery: the file appears whole, in one step, or not at all; docs/storage.md says what that is where.
 
     Args:
-        output: the path.
+        output: the path or URL.
         compression: `zstd`, `snappy`, `gzip`, `brotli`, `lz4` or None.
         row_group_rows: the most rows of a row group; fewer where they are long, since they are held in memory.
         schema: the columns and their types, in place of those of the model or the input.
+        storage_options: how a URL is opened: see docs/storage.md.
 
     Raises:
         DeclarationError: an option is out of range.
@@ -239,8 +249,9 @@ class ParquetOutputAdapter(TypedOutputAdapter):
         compression: ParquetCompression = "zstd",
         row_group_rows: int = ROW_GROUP_ROWS,
         schema: pa.Schema | None = None,
+        storage_options: StorageOptions | None = None,
     ) -> None:
-        super().__init__(output, schema)
+        super().__init__(output, schema, storage_options)
         if compression not in _COMPRESSIONS:
             names = ", ".join(repr(name) for name in _COMPRESSIONS)
             raise DeclarationError(f"compression must be one of {names}, not {compression!r}")

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from zoopipe.adapters.thrift import Field, Opened, Struct, ThriftError, read_struct, write_struct
 from zoopipe.errors import LedgerError
+from zoopipe.storage.filesystems import Storage
 from zoopipe.storage.parts import Part, PartFile, part_bytes
 
 MAGIC = b"PAR1"
@@ -53,7 +54,7 @@ def join_parts(file: PartFile, leader: Part, others: Sequence[Part]) -> None:
     parts = (leader, *others)
     footers, starts, end = [], [], leader.size_bytes
     for part in parts:
-        footer, body_end = _footer(part)
+        footer, body_end = _footer(part, file.storage)
         footers.append(footer)
         if part is leader:
             starts.append(len(MAGIC))
@@ -68,14 +69,14 @@ def join_parts(file: PartFile, leader: Part, others: Sequence[Part]) -> None:
         raise LedgerError(f"parts do not fit each other: {error} ({paths})") from error
 
 
-def _footer(part: Part) -> tuple[bytes, int]:
+def _footer(part: Part, storage: Storage) -> tuple[bytes, int]:
     """A part's metadata, and the byte at which they begin."""
     size = part.size_bytes
-    tail = part_bytes(part, max(size - _TAIL_BYTES, 0), size)
+    tail = part_bytes(part, max(size - _TAIL_BYTES, 0), size, storage)
     start = size - _TAIL_BYTES - int.from_bytes(tail[:4], "little")
     if not tail.endswith(MAGIC) or start < len(MAGIC):
         raise LedgerError(f"{part.path} is no Parquet file, as it was when it was written")
-    return part_bytes(part, start, size - _TAIL_BYTES), start
+    return part_bytes(part, start, size - _TAIL_BYTES, storage), start
 
 
 def joined_footer(footers: Sequence[bytes], starts: Sequence[int]) -> bytes:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from zoopipe.adapters.columnar import BLOCK_BYTES, BLOCK_ROWS, guarded, reading
 from zoopipe.errors import InputError
+from zoopipe.storage.filesystems import LOCAL, Storage
 
 # What is read ahead of a column: a row group of any size never is in memory as a whole. A map of the file
 # would be no faster, and ends the process where the file is cut short meanwhile.
@@ -27,15 +28,16 @@ class ParquetSource:
     Args:
         path: the file.
         name: how messages name it.
+        storage: where URLs are.
 
     Raises:
         InputError: it is missing, or is no Parquet file.
     """
 
-    def __init__(self, path: str, name: str) -> None:
+    def __init__(self, path: str, name: str, storage: Storage = LOCAL) -> None:
         self.name = name
         with reading(name):
-            self._file = pa.OSFile(path)
+            self._file = storage.native(path)
             try:
                 self._reader = self._opened(_AHEAD_BYTES)
                 columns = self._reader.metadata.num_columns
@@ -194,8 +196,10 @@ class WholeRows:
     They are asked for in order, mostly, and then are read once; from any thread.
     """
 
-    def __init__(self, path: str, name: str, names: Sequence[str]) -> None:
-        self._path, self._name, self._names = path, name, names
+    def __init__(
+        self, path: str, name: str, names: Sequence[str], storage: Storage = LOCAL
+    ) -> None:
+        self._path, self._name, self._names, self._storage = path, name, names, storage
         self._lock = threading.Lock()
         self._source: ParquetSource | None = None
         self._group = self._at = -1
@@ -215,7 +219,7 @@ class WholeRows:
         """
         with self._lock:
             if self._source is None:
-                self._source = ParquetSource(self._path, self._name)
+                self._source = ParquetSource(self._path, self._name, self._storage)
             if self._group != group or self._at > number:
                 self._group, self._at = group, -1
                 self._batches = self._source.batches(group, self._names, size)

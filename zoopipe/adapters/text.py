@@ -7,16 +7,17 @@ import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
 
 from zoopipe.adapters.base import Encoded, OutputAdapter
 from zoopipe.errors import DeclarationError
+from zoopipe.storage.files import Compression, check_compression, check_path, compression_of
+from zoopipe.storage.filesystems import Storage
+from zoopipe.storage.options import StorageOptions
 from zoopipe.storage.parts import Part, PartFile
-
-_COMPRESSED = (".gz", ".bz2", ".zst", ".zstd", ".xz", ".lz4")
+from zoopipe.storage.urls import check_urls, is_url, name_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +39,27 @@ class Encoder(Protocol):
 
 
 class TextOutputAdapter(OutputAdapter):
-    """A file of text rows."""
+    """A file of text rows, which may be compressed."""
 
-    def __init__(self, output: str | os.PathLike[str]) -> None:
+    def __init__(
+        self,
+        output: str | os.PathLike[str],
+        compression: Compression = "infer",
+        storage_options: StorageOptions | None = None,
+    ) -> None:
         if not isinstance(output, str | os.PathLike) or not os.fspath(output):
             raise DeclarationError(f"output must be a path, not {output!r}")
-        output = os.fspath(output)
-        if "\0" in output:
-            raise DeclarationError(f"output must be a path, and {output!r} has a NUL in it")
-        if Path(output).suffix.lower() in _COMPRESSED:
+        check_path(output)
+        self._output = os.fspath(output)
+        check_compression(compression)
+        self._compression: Compression = compression
+        self.storage = Storage(check_urls([self._output], storage_options))
+        self.codec = compression_of(self._output, compression)
+        if compression == "infer" and self._output.lower().endswith(".xz"):
             raise DeclarationError(
-                f"cannot write {output}: compressed outputs are not supported; "
-                "leave the extension off and compress the file afterwards"
+                f"cannot write {self._output}: outputs are compressed as .gz, .bz2, .zst or .lz4; "
+                "give compression=None if the name is right"
             )
-        self._output = output
 
     @property
     def output(self) -> str:
@@ -59,9 +67,17 @@ class TextOutputAdapter(OutputAdapter):
 
     def at(self, output: str | os.PathLike[str]) -> TextOutputAdapter:
         made = copy.copy(self)
+        options = dict(self.storage.options) if is_url(os.fspath(output)) else None
         # Only what the class itself checks of a path, for the options are known to be right.
-        TextOutputAdapter.__init__(made, output)
+        TextOutputAdapter.__init__(made, output, self._compression, options)
         return made
+
+    def _extension(self) -> str:
+        """The extension of the name, without that of how it is compressed."""
+        stem, extension = os.path.splitext(name_of(self._output))
+        if compression_of(self._output, "infer") is not None:
+            extension = os.path.splitext(stem)[1]
+        return extension.lower()
 
     @abstractmethod
     def framing(self, columns: tuple[str, ...] | None) -> Framing:

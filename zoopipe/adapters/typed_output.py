@@ -11,28 +11,40 @@ import pyarrow as pa
 from zoopipe.adapters.base import Encoded, OutputAdapter
 from zoopipe.conform import conform
 from zoopipe.errors import DeclarationError
+from zoopipe.storage.files import check_path
+from zoopipe.storage.filesystems import Storage
+from zoopipe.storage.options import StorageOptions
 from zoopipe.storage.parts import PartFile
+from zoopipe.storage.urls import check_urls
 
 
 class TypedOutputAdapter(OutputAdapter):
     """A file of typed columns.
 
     Args:
-        output: the path.
+        output: the path or URL.
         schema: the columns and their types; by default those of the model, or else of the input.
+        storage_options: how a URL is opened.
     """
 
     typed = True
     needs_columns = True
 
-    def __init__(self, output: str | os.PathLike[str], schema: pa.Schema | None = None) -> None:
+    def __init__(
+        self,
+        output: str | os.PathLike[str],
+        schema: pa.Schema | None = None,
+        storage_options: StorageOptions | None = None,
+    ) -> None:
         if not isinstance(output, str | os.PathLike) or not os.fspath(output):
             raise DeclarationError(f"output must be a path, not {output!r}")
         if schema is not None and not isinstance(schema, pa.Schema):
             raise DeclarationError(f"schema must be a pyarrow.Schema, not {schema!r}")
         if schema is not None and len(set(schema.names)) < len(schema.names):
             raise DeclarationError(f"schema names a column twice: {', '.join(schema.names)}")
+        check_path(output)
         self._output = os.fspath(output)
+        self.storage = Storage(check_urls([self._output], storage_options))
         self.schema = schema
 
     def __repr__(self) -> str:

@@ -12,13 +12,13 @@ from zoopipe.adapters.base import OutputAdapter
 from zoopipe.columns import is_record_batch
 from zoopipe.errors import LedgerError, OutputError
 from zoopipe.runtime.piperun import PipeRun
+from zoopipe.runtime.plan import PlannedPipe
 from zoopipe.runtime.schemas import found_reject_schema
 from zoopipe.runtime.state import Output
 from zoopipe.runtime.task import ShardResult
 from zoopipe.runtime.threads import in_thread
 from zoopipe.stages.rejects import META_NAMES, renumbered
-from zoopipe.storage.parts import Part, PartFile, check_part
-from zoopipe.storage.publish import part_target, parts_beyond, resolve_target
+from zoopipe.storage.parts import Part, PartFile
 from zoopipe.storage.staging import Staging
 from zoopipe.values import rows_of
 
@@ -54,8 +54,11 @@ def commit(run: PipeRun) -> tuple[Part, ...]:
         files = rejects.result()
         outputs.insert(0, _output(planned.reject_staging, files, planned.merge, rejects=True))
     published = tuple(part for output in outputs for _, part in output.moves)
-    for part in published:
-        resolve_target(str(part.path))
+    for output in outputs:
+        home = planned.reject_staging if output.rejects else planned.staging
+        assert home is not None, "rejects have a staging"
+        for _, part in output.moves:
+            home.check(part.path)
     planned.state.commit(outputs)
     return published
 
@@ -64,12 +67,12 @@ def _output(home: Staging, files: Sequence[Part], merge: bool, rejects: bool) ->
     """Which staged file becomes which published one, and what has to go."""
     if merge:
         (file,) = files
-        return Output(rejects, [(file.path, replace(file, path=home.target))])
+        return Output(rejects, [(file.path, replace(file, path=home.published(None)))])
     moves = [
-        (file.path, replace(file, path=part_target(home.target, number)))
+        (file.path, replace(file, path=home.published(number)))
         for number, file in enumerate(files, 1)
     ]
-    return Output(rejects, moves, parts_beyond(home.target, len(files)))
+    return Output(rejects, moves, home.published_beyond(len(files)))
 
 
 def _finish_output(run: PipeRun) -> list[Part]:
@@ -78,16 +81,36 @@ def _finish_output(run: PipeRun) -> list[Part]:
     parts = [result.part for result in run.results if result.part is not None]
     groups = [parts] if planned.merge else [[part] for part in parts]
     adapter = planned.pipe.output_adapter
-    files = [_finished(adapter, leader, rest, planned.output_schema) for leader, *rest in groups]
+    files = [
+        _finished(
+            adapter,
+            _whole(planned, planned.staging, leader, number, adapter),
+            leader,
+            rest,
+            planned.output_schema,
+        )
+        for number, (leader, *rest) in enumerate(groups, 1)
+    ]
     _check_rows(adapter, files, sum(part.rows for part in parts))
     return files
 
 
+def _whole(
+    planned: PlannedPipe, home: Staging, leader: Part, number: int, adapter: OutputAdapter
+) -> PartFile:
+    """The file number `number` of an output, with the part that leads in it."""
+    target = home.published(None if planned.merge else number)
+    return home.whole(leader, target, adapter.codec)
+
+
 def _finished(
-    adapter: OutputAdapter, leader: Part, others: Sequence[Part], schema: pa.Schema | None
+    adapter: OutputAdapter,
+    file: PartFile,
+    leader: Part,
+    others: Sequence[Part],
+    schema: pa.Schema | None,
 ) -> Part:
-    """Makes a part that leads a whole file."""
-    file = PartFile.reopened(leader)
+    """Makes a part that leads, with which `file` begins, a whole file."""
     try:
         return adapter.finish(file, leader, others, schema)
     except BaseException:
@@ -100,35 +123,37 @@ def _finish_rejects(run: PipeRun) -> list[Part]:
     planned, adapter = run.planned, run.planned.pipe.error_output_adapter
     if adapter is None or planned.reject_staging is None:
         return []
+    home = planned.reject_staging
     for result in run.results:
         if result.rejects is not None:
-            check_part(result.rejects)
+            home.check_part(result.rejects)
     schema = planned.reject_schema
     if schema is None and (adapter.needs_columns or adapter.typed):
-        schema = found_reject_schema(adapter, _names_in(run.results))
+        schema = found_reject_schema(adapter, _names_in(run.results, home))
     groups: list[list[tuple[ShardResult, int]]] = []
     for numbered in zip(run.results, run.records_before(), strict=True):
         if not groups or not planned.merge:
             groups.append([])
         groups[-1].append(numbered)
     return [
-        _write_rejects(adapter, group, planned.reject_staging, number, schema)
+        _write_rejects(planned, home, adapter, group, number, schema)
         for number, group in enumerate(groups, 1)
     ]
 
 
 def _write_rejects(
+    planned: PlannedPipe,
+    home: Staging,
     adapter: OutputAdapter,
     group: Sequence[tuple[ShardResult, int]],
-    staging: Staging,
     number: int,
     schema: pa.Schema | None,
 ) -> Part:
-    file = PartFile(staging.file(f"rejects-{number:05d}"))
+    file = PartFile(home.here(f"rejects-{number:05d}"))
     try:
         writer = adapter.open_part(file, schema, leads=True)
         for result, before in group:
-            for batch in _joined(_staged(result)):
+            for batch in _joined(_staged(result, home)):
                 encoded = writer.encode(renumbered(batch, before))
                 if encoded.refused:
                     message = encoded.refused[0][1]["msg"]
@@ -140,7 +165,8 @@ def _write_rejects(
         raise
     rejected = sum(result.counts.rejected for result, _ in group)
     _check_rows(adapter, [whole], rejected)
-    return _finished(adapter, whole, [], schema)
+    file = _whole(planned, home, whole, number, adapter)
+    return _finished(adapter, file, whole, [], schema)
 
 
 def _check_rows(adapter: OutputAdapter, files: Sequence[Part], expected: int) -> None:
@@ -153,11 +179,11 @@ def _check_rows(adapter: OutputAdapter, files: Sequence[Part], expected: int) ->
         )
 
 
-def _staged(result: ShardResult) -> Iterator[pa.RecordBatch]:
+def _staged(result: ShardResult, home: Staging) -> Iterator[pa.RecordBatch]:
     """The rejects that an attempt staged."""
     if result.rejects is None:
         return
-    with pa.OSFile(str(result.rejects.path)) as file, pa.ipc.open_stream(file) as stream:
+    with home.storage.native(result.rejects.path) as file, pa.ipc.open_stream(file) as stream:
         yield from stream
 
 
@@ -175,11 +201,11 @@ def _joined(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield from pa.Table.from_batches(held).combine_chunks().to_batches()
 
 
-def _names_in(results: Sequence[ShardResult]) -> tuple[str, ...]:
+def _names_in(results: Sequence[ShardResult], home: Staging) -> tuple[str, ...]:
     """The keys of all rejected records, first seen first."""
     names: dict[str, None] = {}
     for result in results:
-        for batch in _staged(result):
+        for batch in _staged(result, home):
             if is_record_batch(batch.schema):
                 for row in rows_of(batch.select([0])):
                     names.update(dict.fromkeys(row))

@@ -13,6 +13,8 @@ from zoopipe.runtime.parcel import Packer, Parcel, check_storage, differing, ope
 from zoopipe.runtime.piperun import PipeRun
 from zoopipe.runtime.plan import PlannedPipe, plan_pipes
 from zoopipe.runtime.recovery import take_targets
+from zoopipe.runtime.task import own_name
+from zoopipe.storage.stores import create_part
 
 if TYPE_CHECKING:
     from zoopipe.pipe import Pipe
@@ -99,9 +101,10 @@ def examine(parcels: Sequence[Parcel], libraries: Sequence[str] = ()) -> Finding
         try:
             task = opened(parcel)
             check_storage(task, "this node")
-            probe = task.part.with_name(f"{task.part.name}.{os.getpid()}.probe")
-            probe.touch()
-            probe.unlink()
+            probe = own_name(task.part, f"{os.getpid()}.probe")
+            file = create_part(probe, task.pipe.output_adapter.storage, durable=False)
+            file.close(0)
+            file.discard()
         except (ZooPipeError, OSError) as error:
             problems.append(f"pipe {number}: {error}")
     return versions(tuple(libraries)), tuple(problems)

@@ -33,6 +33,7 @@ from zoopipe.runtime.logs import relaying
 from zoopipe.runtime.progress import Progress
 from zoopipe.runtime.task import Task, run_task
 from zoopipe.storage.files import END
+from zoopipe.storage.urls import is_local, local_path
 
 if TYPE_CHECKING:
     from zoopipe.pipe import Pipe
@@ -261,8 +262,11 @@ def check_storage(task: Task, here: str) -> None:
     """
     for part in task.shard.ranges:
         path = task.shard.file_of(part)
+        if not is_local(path):
+            # Who reads it says what is wrong with it, and reaches as far from everywhere.
+            continue
         try:
-            with open(path, "rb") as file:
+            with open(local_path(path), "rb") as file:
                 size = os.fstat(file.fileno()).st_size
         except OSError as error:
             raise InputError(
@@ -272,6 +276,7 @@ def check_storage(task: Task, here: str) -> None:
             raise InputError(
                 f"{here} sees {size} bytes of {path}, fewer than the driver: {_SHARED_STORAGE}"
             )
-    if not os.access(task.part.parent, os.W_OK | os.X_OK):
-        target = task.part.parent.parent
+    folder = os.path.dirname(task.part)
+    if is_local(task.part) and not os.access(folder, os.W_OK | os.X_OK):
+        target = os.path.dirname(folder)
         raise OutputError(f"{here} cannot write to {target}: {_SHARED_STORAGE}")

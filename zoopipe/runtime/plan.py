@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -21,8 +20,8 @@ from zoopipe.runtime.schemas import (
 )
 from zoopipe.runtime.state import Finished, StateFile
 from zoopipe.stages.rejects import META_NAMES
+from zoopipe.storage.objects import staging_of, target_of
 from zoopipe.storage.parts import Part
-from zoopipe.storage.publish import part_target, resolve_target
 from zoopipe.storage.staging import Staging
 
 if TYPE_CHECKING:
@@ -90,11 +89,6 @@ class PlannedPipe:
                 staging.remove()
 
 
-def target_of(adapter: OutputAdapter) -> Path:
-    """The file that an output adapter publishes."""
-    return resolve_target(adapter.output)
-
-
 def plan_pipes(pipes: Sequence[Pipe], shards: int, merge: bool) -> list[PlannedPipe]:
     """Plans every pipe.
 
@@ -122,10 +116,10 @@ def _plan_pipe(index: int, pipe: Pipe, shards: int, merge: bool) -> PlannedPipe:
             plan.why_whole,
             pipe.input_adapter,
         )
-    staging = Staging(target_of(pipe.output_adapter))
+    staging = _staging(pipe.output_adapter)
     reject_staging, rejects = None, None
     if pipe.error_output_adapter is not None:
-        reject_staging = Staging(target_of(pipe.error_output_adapter))
+        reject_staging = _staging(pipe.error_output_adapter)
         if reject_staging.target == staging.target:
             raise OutputError(f"output and error output are both {staging.target}")
         rejects = reject_schema(pipe.error_output_adapter, plan)
@@ -133,7 +127,7 @@ def _plan_pipe(index: int, pipe: Pipe, shards: int, merge: bool) -> PlannedPipe:
         for each in filter(None, (staging, reject_staging)):
             # The names are longer, and others may be there.
             for number in range(1, len(plan.shards) + 1):
-                resolve_target(str(part_target(each.target, number)))
+                target_of(each.published(number))
     schema = numbered_schema(pipe, output_schema(pipe, plan))
     pipe.output_adapter.check(schema)
     planned = PlannedPipe(
@@ -158,6 +152,10 @@ def _needs_numbers(pipe: Pipe) -> bool:
     """Whether workers have to know the number of each record in the whole input."""
     asks = pipe.has_entries or pipe.row_numbers is not None
     return asks and not pipe.input_adapter.keeps_origins
+
+
+def _staging(adapter: OutputAdapter) -> Staging:
+    return staging_of(adapter.output, adapter.storage)
 
 
 def _check_columns(planned: PlannedPipe) -> None:

@@ -12,9 +12,21 @@ from pathlib import Path
 from zoopipe.errors import LedgerError, OutputError, ResumeError
 from zoopipe.runtime.fingerprint import differences
 from zoopipe.runtime.plan import PlannedPipe
-from zoopipe.runtime.state import Committing, Finished, State, at_home, finish_commit, read_state
-from zoopipe.storage.parts import Part, check_part, writing
-from zoopipe.storage.staging import Staging, staging_folders
+from zoopipe.runtime.state import (
+    Committing,
+    Finished,
+    State,
+    at_home,
+    finish_commit,
+    read_state,
+    seen_from,
+    target_from,
+)
+from zoopipe.storage.objects import staging_at, staging_folders_of
+from zoopipe.storage.parts import Part, writing
+from zoopipe.storage.staging import Staging
+from zoopipe.storage.stores import Overtaken
+from zoopipe.storage.urls import is_local
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +91,7 @@ def _make_ready(planned: PlannedPipe) -> None:
     # The new state first: of what it does not name nothing is missed if this is cut off.
     planned.state.begin(planned.plan, planned.kept)
     for staging in planned.stagings:
-        staging.clear({*kept, planned.state.path})
+        staging.clear({*kept, str(planned.state.path)})
     if planned.reject_staging is not None:
         _note_owner(planned.reject_staging, planned.staging)
 
@@ -89,21 +101,22 @@ _OWNER = "owner"
 
 
 def _note_owner(reject_staging: Staging, staging: Staging) -> None:
-    path = reject_staging.file(_OWNER)
+    path = Path(reject_staging.here(_OWNER))
     with writing(path):
-        path.write_text(os.path.relpath(staging.target, reject_staging.target.parent))
+        path.write_text(seen_from(reject_staging.target, staging.target))
 
 
 def _owner_of(folder: Path) -> Path | None:
     """The staging folder of the run's output, where a folder has the rejects of a run that was begun."""
     try:
         text = (folder / _OWNER).read_text()
-        owner = Staging(Path(os.path.normpath(folder.parent / text)))
+        owner = _staging_of(target_from(staging_at(folder).target, text))
         state = read_state(owner)
+        rejects = None if state is None else state.begun.rejects_beside(owner)
+        is_its = rejects is not None and _staging_of(rejects).folder == folder
     except (OSError, OutputError, ValueError):
         return None
-    rejects = None if state is None else state.begun.rejects_beside(owner)
-    return owner.folder if rejects is not None and Staging(rejects).folder == folder else None
+    return owner.folder if is_its else None
 
 
 def _recover(staging: Staging, reject_staging: Staging | None) -> State | None:
@@ -128,13 +141,17 @@ def _recover(staging: Staging, reject_staging: Staging | None) -> State | None:
         rejects = state.begun.rejects_beside(staging)
         if rejects is not None and (reject_staging is None or reject_staging.target != rejects):
             # It had another error output.
-            reject_staging = Staging(rejects)
+            reject_staging = _staging_of(rejects)
             reject_staging.acquire()
             stack.callback(reject_staging.remove)
         try:
             finish_commit(state.committing, staging, reject_staging)
         except ValueError as error:
             raise OutputError(f"cannot read the state in {staging.folder}: {error}") from error
+        except Overtaken as error:
+            # What it had done is of no use: another run's result is there.
+            logger.warning("%s; the run that was cut off is given up", error)
+            return None
     logger.warning(
         "%s: an earlier run was cut off while it published; that is done", staging.target
     )
@@ -189,33 +206,51 @@ def _kept(planned: PlannedPipe, state: State, is_staged: bool) -> Iterator[Finis
         try:
             shard = planned.input.shards[index]
             found = at_home(finished, shard, planned.staging, planned.reject_staging)
-            for part in (found.result.part, found.result.rejects):
-                if part is not None and is_staged:
-                    check_part(part)
+            homes = (planned.staging, planned.reject_staging)
+            for part, home in zip((found.result.part, found.result.rejects), homes, strict=True):
+                if part is not None and home is not None and is_staged:
+                    home.check_part(part)
         except (LedgerError, OutputError, ValueError) as error:
             logger.warning("pipe %d: shard %d is run again: %s", planned.index, index + 1, error)
             continue
         yield found
 
 
+def _staging_of(target: str) -> Staging:
+    """The staging of a target that only its name is known of."""
+    if is_local(target):
+        return Staging(target)
+    for folder in staging_folders_of(target):
+        return staging_at(folder)
+    raise OutputError(
+        f"cannot finish what an earlier run was about to publish: this machine does not know {target}"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Cleaned:
-    """What became of a staging folder: a sentence, and whether it is gone."""
+    """What became of a staging folder: a sentence, and whether it is gone.
+
+    Attributes:
+        place: the folder, or the target where that is a URL.
+    """
 
     folder: Path
     sentence: str
     is_gone: bool
+    place: str
 
 
-def clean(paths: Sequence[Path]) -> list[Cleaned]:
+def clean(paths: Sequence[str | os.PathLike[str]]) -> list[Cleaned]:
     """Removes what dead runs have staged, and leaves alone what live ones hold.
 
     Args:
-        paths: targets, or folders that have targets in them.
+        paths: targets, or folders that have targets in them, by path or URL; of URLs those that runs of this
+            machine have written.
 
     Effect: a dead run that was cut off while it published is published first.
     """
-    folders = [folder for path in paths for folder in staging_folders(path)]
+    folders = [folder for path in paths for folder in staging_folders_of(path)]
     cleaned: dict[Path, Cleaned] = {}
     while folders:
         folder = folders.pop()
@@ -227,7 +262,7 @@ def clean(paths: Sequence[Path]) -> list[Cleaned]:
             folders += [folder, owner]
         elif owner is not None and not cleaned[owner].is_gone:
             cleaned[folder] = Cleaned(
-                folder, f"kept with {owner}: {cleaned[owner].sentence}", False
+                folder, f"kept with {owner}: {cleaned[owner].sentence}", False, str(folder)
             )
         else:
             cleaned[folder], beside = _clean(folder)
@@ -237,20 +272,23 @@ def clean(paths: Sequence[Path]) -> list[Cleaned]:
 
 def _clean(folder: Path) -> tuple[Cleaned, list[Path]]:
     """What became of a folder, and the folders that its run had for its error output."""
-    staging = Staging.at(folder)
+    place = str(folder)
     try:
+        staging = staging_at(folder)
+        place = place if is_local(staging.target) else staging.target
         staging.acquire()
         try:
             state = _recover(staging, None)
+            staging.clear()
         except BaseException:
             staging.release()
             raise
         staging.remove()
     except OutputError as error:
-        return Cleaned(folder, str(error), False), []
+        return Cleaned(folder, str(error), False, place), []
     if state is None:
-        return Cleaned(folder, "removed", True), []
+        return Cleaned(folder, "removed", True, place), []
     rejects = state.begun.rejects_beside(staging)
-    beside = [] if rejects is None else staging_folders(rejects)
+    beside = [] if rejects is None else staging_folders_of(rejects)
     sentence = "removed" if state.committing is None else "published and removed"
-    return Cleaned(folder, sentence, True), beside
+    return Cleaned(folder, sentence, True, place), beside

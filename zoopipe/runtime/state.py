@@ -3,8 +3,8 @@
 `state.jsonl` has one line of JSON for each event: the plan of the run, each shard that is done, and the
 commit record. A line is written at once; the last one may be cut short by the run's end, and then did not
 happen. The lines of shards need not be durable: a part that a power cut has damaged has another checksum,
-and its shard is run again. The commit record is made durable before the first rename: from then on the run
-is finished by whoever comes next.
+and its shard is run again. The commit record is made durable before the first file is published: from
+then on the run is finished by whoever comes next.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from zoopipe.adapters.base import Shard
 from zoopipe.errors import OutputError
 from zoopipe.redact import redact
 from zoopipe.runtime.task import ShardResult
-from zoopipe.storage.parts import Part, sync_folder, writing
-from zoopipe.storage.publish import publish
+from zoopipe.storage.parts import Part, Upload, sync_folder, writing
 from zoopipe.storage.staging import Staging
+from zoopipe.storage.urls import is_local, name_of
 
 _FILE = "state.jsonl"
 _FORMAT = 1
@@ -44,11 +43,23 @@ class Begun:
     plan: dict[str, str]
     rejects: str | None = None
 
-    def rejects_beside(self, staging: Staging) -> Path | None:
+    def rejects_beside(self, staging: Staging) -> str | None:
         """The target of the error output of the run whose output this is the staging of."""
-        if self.rejects is None:
-            return None
-        return Path(os.path.normpath(staging.target.parent / self.rejects))
+        return None if self.rejects is None else target_from(staging.target, self.rejects)
+
+
+def seen_from(target: str, other: str) -> str:
+    """Another target as it is seen from one: from folder to folder, where both are files."""
+    if not (is_local(target) and is_local(other)):
+        return other
+    return os.path.relpath(other, os.path.dirname(target))
+
+
+def target_from(target: str, seen: str) -> str:
+    """The other target, of what `seen_from` gave."""
+    if not is_local(seen) or os.path.isabs(seen):
+        return seen
+    return os.path.normpath(os.path.join(os.path.dirname(target), seen))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +73,13 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A staged file and the target that it becomes, by their names; `rejects` says of which output."""
+    """A staged file and the target that it becomes, by their names; `rejects` says of which output, `upload`
+    what an object store has to be told."""
 
     staged: str
     target: str
     rejects: bool
+    upload: Upload | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +95,7 @@ class Committing:
     """The commit record.
 
     Attributes:
-        moves: the renames, in order.
+        moves: what is published, in order.
         stale: what is removed after them.
         published: what the targets hold when they are done; paths are names.
     """
@@ -132,8 +145,8 @@ class Output:
     """
 
     rejects: bool
-    moves: Sequence[tuple[Path, Part]]
-    stale: Sequence[Path] = ()
+    moves: Sequence[tuple[str, Part]]
+    stale: Sequence[str] = ()
 
 
 class StateFile:
@@ -157,7 +170,7 @@ class StateFile:
         """Begins anew, with the shards that are kept of an earlier run."""
         rejects = None
         if self._reject_staging is not None:
-            rejects = os.path.relpath(self._reject_staging.target, self._staging.target.parent)
+            rejects = seen_from(self._staging.target, self._reject_staging.target)
         lines = [_Line(begun=Begun(_FORMAT, plan, rejects))]
         lines += [_Line(finished=_named(finished)) for finished in kept]
         draft = self._staging.folder / f"{_FILE}.draft"
@@ -180,13 +193,15 @@ class StateFile:
         """
         record = Committing(
             tuple(
-                Move(staged.name, part.path.name, output.rejects)
+                Move(name_of(staged), name_of(part.path), output.rejects, part.upload)
                 for output in outputs
                 for staged, part in output.moves
             ),
-            tuple(Stale(path.name, output.rejects) for output in outputs for path in output.stale),
             tuple(
-                replace(part, path=Path(part.path.name))
+                Stale(name_of(path), output.rejects) for output in outputs for path in output.stale
+            ),
+            tuple(
+                replace(part, path=name_of(part.path), upload=None)
                 for output in outputs
                 for _, part in output.moves
             ),
@@ -202,8 +217,9 @@ class StateFile:
         try:
             _publish(record, record.moves, self._staging, self._reject_staging)
         except OutputError:
-            # Where nothing was renamed, nothing has to be finished, and nobody is to do it later.
-            if all(staged.exists() for output in outputs for staged, _ in output.moves):
+            # Where nothing was published, nothing has to be finished, and nobody is to do it later.
+            left = _left(record, self._staging, self._reject_staging)
+            if len(left) == len(record.moves):
                 self.is_committed = False
                 with suppress(OSError):
                     os.truncate(self.path, before)
@@ -237,15 +253,23 @@ def finish_commit(record: Committing, staging: Staging, reject_staging: Staging 
     Effect: when this returns all targets are published, durably.
 
     Raises:
-        OutputError: a rename failed; who repeats this goes on.
+        OutputError: one could not be published; who repeats this goes on.
     """
-    left = []
-    for move in record.moves:
-        staged = (reject_staging or staging if move.rejects else staging).file(move.staged)
-        with writing(staged):
-            if staged.exists():
-                left.append(move)
-    _publish(record, left, staging, reject_staging)
+    _publish(record, _left(record, staging, reject_staging), staging, reject_staging)
+
+
+def _left(record: Committing, staging: Staging, reject_staging: Staging | None) -> list[Move]:
+    """The moves that are not done yet."""
+    homes = {False: staging, True: reject_staging or staging}
+    return [
+        move
+        for move in record.moves
+        if not homes[move.rejects].is_published(*_ends(move, homes[move.rejects]))
+    ]
+
+
+def _ends(move: Move, home: Staging) -> tuple[str, str, Upload | None]:
+    return home.file(move.staged), home.beside(move.target), move.upload
 
 
 def _publish(
@@ -254,13 +278,13 @@ def _publish(
     homes = {False: staging, True: reject_staging or staging}
     for move in moves:
         home = homes[move.rejects]
-        publish(home.file(move.staged), home.beside(move.target))
+        home.publish(*_ends(move, home))
     for stale in record.stale:
-        path = homes[stale.rejects].beside(stale.target)
-        with writing(path):
-            path.unlink(missing_ok=True)
-    for folder in dict.fromkeys(home.target.parent for home in homes.values()):
-        sync_folder(folder)
+        home = homes[stale.rejects]
+        home.unpublish(home.beside(stale.target))
+    for folder in dict.fromkeys(home.published_in for home in homes.values()):
+        if folder is not None:
+            sync_folder(folder)
 
 
 def read_state(staging: Staging) -> State | None:
@@ -310,7 +334,7 @@ def _named(finished: Finished) -> Finished:
 
 
 def _base(part: Part | None) -> Part | None:
-    return None if part is None else replace(part, path=Path(part.path.name))
+    return None if part is None else replace(part, path=name_of(part.path))
 
 
 def at_home(
@@ -328,9 +352,9 @@ def at_home(
     result = replace(finished.result, ranges=ranges)
     part, rejects = result.part, result.rejects
     if part is not None:
-        part = replace(part, path=staging.file(str(part.path)))
+        part = replace(part, path=staging.file(part.path))
     if rejects is not None:
         if reject_staging is None:
             raise ValueError("rejects were staged, and there is no error output")
-        rejects = replace(rejects, path=reject_staging.file(str(rejects.path)))
+        rejects = replace(rejects, path=reject_staging.file(rejects.path))
     return replace(finished, result=replace(result, part=part, rejects=rejects))

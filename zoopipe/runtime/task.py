@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
 
@@ -25,9 +24,13 @@ from zoopipe.runtime.progress import Progress
 from zoopipe.stages.chain import Chain, Outcome
 from zoopipe.stages.read import cut_block, read_blocks
 from zoopipe.stages.rejects import NAMED_REJECTS, RejectedRow
+from zoopipe.storage.filesystems import LOCAL
 from zoopipe.storage.parts import Part, PartFile
+from zoopipe.storage.stores import create_part
+from zoopipe.storage.urls import beside, name_of
 
 if TYPE_CHECKING:
+    from zoopipe.adapters.base import OutputAdapter
     from zoopipe.pipe import Pipe
 
 
@@ -80,8 +83,8 @@ class Task:
     columns: tuple[str, ...] | None
     output_schema: pa.Schema | None
     first_record: int
-    part: Path
-    rejects: Path | None
+    part: str
+    rejects: str | None
     leads: bool
     count_only: bool = False
     killers: tuple[Killer, ...] = ()
@@ -155,9 +158,14 @@ def _with_own_files(task: Task) -> Task:
     rejects = task.rejects
     return replace(
         task,
-        part=task.part.with_name(f"{task.part.name}.{own}"),
-        rejects=None if rejects is None else rejects.with_name(f"{rejects.name}.{own}"),
+        part=own_name(task.part, own),
+        rejects=None if rejects is None else own_name(rejects, own),
     )
+
+
+def own_name(path: str, own: str) -> str:
+    """A staged file's path with an ending of its own."""
+    return beside(path, f"{name_of(path)}.{own}")
 
 
 class _Attempt:
@@ -180,10 +188,10 @@ class _Attempt:
     def run(self) -> ShardResult:
         task, pipe = self._task, self._task.pipe
         with contextlib.ExitStack() as undo:
-            file = PartFile(task.part, durable=task.leads)
+            file = create_part(task.part, pipe.output_adapter.storage, durable=task.leads)
             undo.callback(file.discard)
             writer = pipe.output_adapter.open_part(file, task.output_schema, task.leads)
-            rejects = _RejectsPart(task.rejects)
+            rejects = _RejectsPart(task.rejects, pipe.error_output_adapter)
             undo.callback(rejects.discard)
             chain = Chain(pipe, writer, task.output_schema)
             with self._says_why_so_far(), _hooks(chain):
@@ -335,15 +343,16 @@ def _count(task: Task, progress: Progress) -> ShardResult:
 class _RejectsPart:
     """Rejected rows, staged as an Arrow stream; nothing is made where there are none."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: str | None, adapter: OutputAdapter | None) -> None:
         self._path = path
+        self._storage = LOCAL if adapter is None else adapter.storage
         self._file: PartFile | None = None
         self._rows = 0
 
     def write(self, batch: pa.RecordBatch) -> None:
         assert self._path is not None, "rows are rejected to a file"
         if self._file is None:
-            self._file = PartFile(self._path, durable=False)
+            self._file = create_part(self._path, self._storage, durable=False)
             self._file.write(batch.schema.serialize())
         self._file.write(batch.serialize())
         self._rows += batch.num_rows

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import codecs
-import glob
 import os
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 
 from zoopipe.checks import check_unicode
 from zoopipe.errors import DeclarationError, InputError
+from zoopipe.storage.filesystems import LOCAL, RawFile, Storage
+from zoopipe.storage.urls import is_url, name_of
 
 Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
-Compression = Literal["infer", "gzip", "bz2", "zstd"] | None
+Compression = Literal["infer", "gzip", "bz2", "zstd", "lz4"] | None
 
 #: The end of a range that goes to the end of its file, whatever its size.
 END = (1 << 63) - 1
@@ -27,8 +27,8 @@ BLOCK_BYTES = 1 << 20
 # So much may come of any file: what is small, and all the same, is compressed to next to nothing.
 _RATIO_FROM_BYTES = 1 << 26
 
-_EXTENSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".zstd": "zstd"}
-_CODECS = ("gzip", "bz2", "zstd")
+_EXTENSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".zstd": "zstd", ".lz4": "lz4"}
+_CODECS = ("gzip", "bz2", "zstd", "lz4")
 
 
 def source_patterns(source: Source) -> tuple[str, ...]:
@@ -43,12 +43,22 @@ def source_patterns(source: Source) -> tuple[str, ...]:
     for item in items:
         if not isinstance(item, str | os.PathLike) or not os.fspath(item):
             raise DeclarationError(f"source must name paths, and {item!r} is none")
-        if "\0" in os.fspath(item):
-            raise DeclarationError(f"source must name paths, and {item!r} has a NUL in it")
+        check_path(item)
     return tuple(os.fspath(item) for item in items)
 
 
-def find_files(patterns: Sequence[str]) -> tuple[str, ...]:
+def check_path(path: str | os.PathLike[str]) -> None:
+    """Refuses a URL that a path object has taken a slash from.
+
+    Raises:
+        DeclarationError: it was one.
+    """
+    text = os.fspath(path)
+    if not isinstance(path, str) and not is_url(text) and is_url(text.replace(":/", "://", 1)):
+        raise DeclarationError(f"{path!r} is a URL in a path object: give it as a string")
+
+
+def find_files(patterns: Sequence[str], storage: Storage = LOCAL) -> tuple[str, ...]:
     """The files that `patterns` name: globs sorted by name, in the order of the patterns.
 
     Raises:
@@ -56,43 +66,36 @@ def find_files(patterns: Sequence[str]) -> tuple[str, ...]:
     """
     files: list[str] = []
     for pattern in patterns:
-        if glob.has_magic(pattern) and not os.path.exists(pattern):
-            matches = sorted(
-                path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)
-            )
-            if not matches:
-                raise InputError(f"no file matches {pattern!r}")
-            files += matches
-        else:
-            files.append(pattern)
+        matches = storage.matches(pattern)
+        if matches is None:
+            _check_readable(pattern, storage)
+            matches = [pattern]
+        elif not matches:
+            raise InputError(f"no file matches {pattern!r}")
+        files += matches
     for path in files:
-        _check_readable(path)
+        check_unicode(path, InputError)
     return tuple(files)
 
 
-def _check_readable(path: str) -> None:
-    if os.path.isdir(path):
+def _check_readable(path: str, storage: Storage) -> None:
+    if storage.is_folder(path):
         raise InputError(f"cannot read {path}: it is a folder; name its files, or use a glob")
-    check_unicode(path, InputError)
-    try:
-        with open(path, "rb"):
-            pass
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    storage.open(path).close()
 
 
 def check_compression(compression: Compression) -> None:
     """Refuses a compression that no reader knows."""
     if compression not in ("infer", None, *_CODECS):
         raise DeclarationError(
-            f"compression must be 'infer', None, 'gzip', 'bz2' or 'zstd', not {compression!r}"
+            f"compression must be 'infer', None, 'gzip', 'bz2', 'zstd' or 'lz4', not {compression!r}"
         )
 
 
 def compression_of(path: str, compression: Compression) -> str | None:
     """The codec a file is to be read with; `infer` goes by the extension."""
     if compression == "infer":
-        return _EXTENSIONS.get(Path(path).suffix.lower())
+        return _EXTENSIONS.get(os.path.splitext(name_of(path))[1].lower())
     return compression
 
 
@@ -160,6 +163,7 @@ class ByteSource:
         codec: how it is compressed, or None.
         transcode: the encoding that is turned into UTF-8, or None.
         max_ratio: how many times its own size a file may be decompressed to; None for any.
+        storage: where URLs are.
     """
 
     def __init__(
@@ -168,15 +172,13 @@ class ByteSource:
         codec: str | None,
         transcode: str | None = None,
         max_ratio: int | None = None,
+        storage: Storage = LOCAL,
     ) -> None:
         self.path = path
         self.codec = codec
         self._max_ratio = max_ratio
         self._given = 0
-        try:
-            self._raw: IO[bytes] = open(path, "rb", buffering=0)  # noqa: SIM115 (closed by close)
-        except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+        self._raw: RawFile = storage.open(path)
         self._stream: Any = self._raw
         if codec is not None:
             self._stream = pa.CompressedInputStream(pa.PythonFile(self._raw, mode="r"), codec)

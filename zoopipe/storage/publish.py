@@ -5,20 +5,24 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from zoopipe.checks import check_unicode
 from zoopipe.errors import OutputError
+from zoopipe.storage.files import compression_of
 from zoopipe.storage.parts import writing
+from zoopipe.storage.urls import local_path
 
 
 def resolve_target(output: str) -> Path:
-    """The file that writing to `output` means: absolute, symbolic links followed.
+    """The file that writing to a path or `file://` URL means: absolute, symbolic links followed.
 
     Raises:
         OutputError: it is there and is not a regular file, so that a rename would destroy it.
     """
+    output = local_path(output)
     target = Path(os.path.realpath(output))
     check_unicode(str(target), OutputError)
     with writing(target):
@@ -60,14 +64,24 @@ def _rename(staged: Path, target: Path) -> None:
         raise
 
 
-def part_target(target: Path, number: int) -> Path:
-    """The published name of part `number` (1-based) of a target that is not merged."""
-    return target.with_name(f"{target.stem}_part_{number:05d}{target.suffix}")
+def part_name(name: str, number: int) -> str:
+    """The published name of part `number` (1-based) of a target of that name that is not merged."""
+    stem, suffix = _split(name)
+    return f"{stem}_part_{number:05d}{suffix}"
 
 
-def parts_beyond(target: Path, count: int) -> list[Path]:
-    """The parts with a number above `count` that an earlier, wider run left behind."""
-    pattern = re.compile(re.escape(target.stem) + r"_part_(\d{5})" + re.escape(target.suffix))
-    with writing(target):
-        found = [(pattern.fullmatch(path.name), path) for path in target.parent.iterdir()]
-    return sorted(path for match, path in found if match and int(match[1]) > count)
+def parts_beyond(name: str, names: Iterable[str], count: int) -> list[str]:
+    """The parts among `names` with a number above `count`, that an earlier, wider run left behind."""
+    stem, suffix = map(re.escape, _split(name))
+    pattern = re.compile(rf"{stem}_part_(\d{{5}}){suffix}")
+    found = [(pattern.fullmatch(each), each) for each in names]
+    return sorted(each for match, each in found if match and int(match[1]) > count)
+
+
+def _split(name: str) -> tuple[str, str]:
+    """A name and its extension, with that of how it is compressed."""
+    stem, suffix = os.path.splitext(name)
+    if compression_of(name, "infer") is not None:
+        stem, inner = os.path.splitext(stem)
+        suffix = inner + suffix
+    return stem, suffix

@@ -23,9 +23,12 @@ from pathlib import Path
 from uuid import uuid4
 
 from zoopipe.errors import OutputError
-from zoopipe.storage.parts import writing
+from zoopipe.storage.filesystems import LOCAL, Storage
+from zoopipe.storage.parts import Disk, Part, PartFile, Upload, check_part, writing
+from zoopipe.storage.publish import part_name, parts_beyond, publish, resolve_target
+from zoopipe.storage.urls import beside, name_of
 
-_LOCK = "lock"
+LOCK = "lock"
 # A folder's name, and what is added to that of one that is being removed.
 _NAME = re.compile(r"\.(?P<target>.+)\.zoopipe(?P<trash>-[0-9a-f]{12})?", re.DOTALL)
 
@@ -45,11 +48,21 @@ os.register_at_fork(after_in_child=_drop_inherited)
 
 
 class Staging:
-    """The staging folder of one target."""
+    """The staging folder of one target.
 
-    def __init__(self, target: Path) -> None:
-        self.target = target
-        self.folder = target.parent / f".{_short(target.name)}.zoopipe"
+    Attributes:
+        target: the file that is published.
+        storage: how staged files are opened.
+        folder: what is locked, and has the run's state in it.
+    """
+
+    storage: Storage = LOCAL
+    # What is in a folder that no run was begun in.
+    _unused = frozenset({LOCK})
+
+    def __init__(self, target: str | Path) -> None:
+        self.target = str(target)
+        self.folder = Path(target).parent / f".{short_name(Path(target).name)}.zoopipe"
         self._lock: int | None = None
 
     @classmethod
@@ -75,12 +88,12 @@ class Staging:
                 with suppress(FileNotFoundError):
                     self._check_owner()
                     self._lock = self._locked()
-            for path in _leftovers(self.target.parent, self.folder.name):
+            for path in _leftovers(self.folder.parent, self.folder.name):
                 shutil.rmtree(path, ignore_errors=True)
 
     def _locked(self) -> int:
         """The lock's descriptor. Raises `FileNotFoundError` where the folder was removed meanwhile."""
-        path = self.folder / _LOCK
+        path = self.folder / LOCK
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -114,29 +127,102 @@ class Staging:
         """Whether the folder is this user's, so that nobody else has put anything into it."""
         return self.folder.lstat().st_uid == os.geteuid()
 
-    def part(self, shard: int, attempt: int) -> Path:
-        """The file that one attempt at one shard writes."""
-        return self.folder / f"shard-{shard:05d}.attempt-{attempt}"
+    @property
+    def is_held(self) -> bool:
+        """Whether this process has locked it."""
+        return self._lock is not None
 
-    def file(self, name: str) -> Path:
-        """A file of the folder, by a name that was read from a file.
+    def part(self, shard: int, attempt: int) -> str:
+        """The file that one attempt at one shard writes."""
+        return self.file(f"shard-{shard:05d}.attempt-{attempt}")
+
+    def file(self, name: str) -> str:
+        """A staged file, by a name that was read from a file.
 
         Raises:
             ValueError: the name would lead out of the folder.
         """
-        if name in ("", ".", "..") or "/" in name or "\0" in name:
-            raise ValueError("a staged file's name leads out of its folder")
-        return self.folder / name
+        return str(self.folder / checked_name(name))
 
-    def beside(self, name: str) -> Path:
+    def here(self, name: str) -> str:
+        """A file of this machine's, which only the driver writes and reads."""
+        return str(self.folder / name)
+
+    def beside(self, name: str) -> str:
         """A file beside the target, by a name that was read from a file. Raises like `file`."""
-        return self.target.parent / self.file(name).name
+        return beside(self.target, checked_name(name))
 
-    def clear(self, keep: Collection[Path] = ()) -> None:
-        """Removes all that is in the folder but the lock and the files to `keep`."""
+    def published(self, number: int | None) -> str:
+        """What is published: the target, or its part `number` (1-based)."""
+        name = name_of(self.target)
+        return self.target if number is None else self.beside(part_name(name, number))
+
+    def published_beyond(self, count: int) -> list[str]:
+        """The published parts with a number above `count`."""
+        with writing(self.target):
+            names = os.listdir(os.path.dirname(self.target))
+        return [self.beside(name) for name in parts_beyond(name_of(self.target), names, count)]
+
+    def whole(self, leader: Part, target: str, codec: str | None) -> PartFile:
+        """The file that will be published as `target`, with the part that leads in it.
+
+        Args:
+            leader: durable.
+            target: what `published` says.
+            codec: how it is compressed, or None.
+
+        Raises:
+            LedgerError: the part is not what its writer says.
+        """
+        if codec is None:
+            return PartFile.reopened(leader)
+        path = self.here(f"{name_of(leader.path)}.{codec}")
+        with writing(path):
+            # A merge that was cut short may have begun it.
+            Path(path).unlink(missing_ok=True)
+        return led(PartFile.into(path, Disk.created(path, True), self.storage, codec), leader)
+
+    def check(self, target: str) -> None:
+        """Looks at a target before it is published.
+
+        Raises:
+            OutputError: it cannot be.
+        """
+        resolve_target(target)
+
+    def publish(self, staged: str, target: str, upload: Upload | None) -> None:
+        """Publishes a file that `whole` gave, in one atomic step; safe to repeat."""
+        publish(Path(staged), Path(target))
+
+    def is_published(self, staged: str, target: str, upload: Upload | None) -> bool:
+        """Whether that has happened."""
+        with writing(staged):
+            return not os.path.exists(staged)
+
+    def unpublish(self, target: str) -> None:
+        """Removes a published file that an earlier run left."""
+        with writing(target):
+            Path(target).unlink(missing_ok=True)
+
+    @property
+    def published_in(self) -> Path | None:
+        """The folder whose names have to be made durable after publishing; None where a store does that."""
+        return Path(self.target).parent
+
+    def check_part(self, part: Part) -> None:
+        """Reads a staged part.
+
+        Raises:
+            LedgerError: it is not what its writer says.
+            OutputError: it is gone, or cannot be read.
+        """
+        check_part(part, self.storage)
+
+    def clear(self, keep: Collection[str] = ()) -> None:
+        """Removes all that is staged but the files to `keep`."""
         with writing(self.target):
             for path in self.folder.iterdir():
-                if path.name != _LOCK and path not in keep:
+                if path.name not in self._unused and str(path) not in keep:
                     path.unlink(missing_ok=True)
 
     def remove(self) -> None:
@@ -163,7 +249,7 @@ class Staging:
 
     def _is_empty(self) -> bool:
         with suppress(OSError):
-            return os.listdir(self.folder) == [_LOCK]
+            return self._unused.issuperset(os.listdir(self.folder))
         return False
 
     def release(self) -> None:
@@ -175,6 +261,23 @@ class Staging:
                 fcntl.flock(self._lock, fcntl.LOCK_UN)
             os.close(self._lock)
             self._lock = None
+
+
+def led(file: PartFile, leader: Part) -> PartFile:
+    """A new file with the part that leads in it."""
+    try:
+        file.append(leader)
+    except BaseException:
+        file.discard()
+        raise
+    return file
+
+
+def checked_name(name: str) -> str:
+    """A name that leads nowhere else. Raises `ValueError` otherwise."""
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        raise ValueError("a staged file's name leads out of its folder")
+    return name
 
 
 def staging_folders(path: Path) -> list[Path]:
@@ -193,7 +296,7 @@ def staging_folders(path: Path) -> list[Path]:
 
 
 def _is_ours(folder: Path, is_trash: bool) -> bool:
-    return folder.is_dir() and not folder.is_symlink() and (is_trash or (folder / _LOCK).is_file())
+    return folder.is_dir() and not folder.is_symlink() and (is_trash or (folder / LOCK).is_file())
 
 
 def _leftovers(parent: Path, folder: str) -> Iterator[Path]:
@@ -217,7 +320,7 @@ def _holder(descriptor: int) -> str:
         return ""
 
 
-def _short(name: str) -> str:
+def short_name(name: str) -> str:
     """A name that leaves room for what a staging folder adds: file systems end names at 255 bytes."""
     if len(os.fsencode(name)) <= 200:
         return name

@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import lz4.frame
 import pyarrow as pa
 import pytest
 from sharded import run_sharded
@@ -399,6 +400,7 @@ PACKED = [
     # Arrow gives up on a bz2 member of no bytes between two others.
     ("in.csv.bz2", b"".join(bz2.compress(part) for part in PARTS if part)),
     ("in.csv.zst", zstd(*PARTS)),
+    ("in.csv.lz4", b"".join(map(lz4.frame.compress, PARTS))),
     ("in.CSV.GZ", gzip.compress(b"".join(PARTS))),
 ]
 

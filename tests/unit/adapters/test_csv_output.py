@@ -40,7 +40,8 @@ def _no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({"output": None}, "output must be a path"),
         ({"output": ""}, "output must be a path"),
-        ({"output": "out.csv.gz"}, "compressed outputs are not supported"),
+        ({"output": "out.csv.xz"}, "compressed as .gz, .bz2, .zst or .lz4"),
+        ({"compression": "xz"}, "compression must be"),
         ({"delimiter": ";;"}, "delimiter"),
         ({"quotechar": ""}, "quotechar"),
         ({"delimiter": "'", "quotechar": "'"}, "both"),

@@ -51,7 +51,7 @@ def test_adapter_is_refused_when_the_output_is_no_path(output: Any) -> None:
         ({"indent": "  ", "format": "array"}, "indent"),
         ({"indent": 2}, "indent is for arrays"),
         ({"indent": 2, "format": "jsonl"}, "indent is for arrays"),
-        ({"output": "out.jsonl.gz"}, "compressed"),
+        ({"output": "out.jsonl.xz"}, "compressed as .gz, .bz2, .zst or .lz4"),
     ],
 )
 def test_adapter_is_refused_when_an_option_is_out_of_range(

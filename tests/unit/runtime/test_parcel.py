@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from local_runs import items, items_pipe, write_items
@@ -40,7 +41,7 @@ def test_parcel_runs_where_it_is_opened(task):
     counts = end.result.counts
     assert (counts.records, counts.written, counts.rejected) == (30, 29, 1)
     assert progress.counts == counts
-    lines = end.result.part.path.read_text().splitlines()
+    lines = Path(end.result.part.path).read_text().splitlines()
     assert lines == [f'{{"id":{row["id"]},"name":"{row["name"]}"}}' for row in items(30, {4})]
 
 
@@ -54,7 +55,7 @@ def test_same_attempt_run_twice_writes_two_files(task):
     ends = [run_parcel(parcel, Progress()) for _ in range(2)]
     first, second = (end.result.part for end in ends)
     assert first.path != second.path
-    assert first.path.read_bytes() == second.path.read_bytes()
+    assert Path(first.path).read_bytes() == Path(second.path).read_bytes()
 
 
 def test_worker_refuses_when_its_versions_are_others(task):
@@ -124,7 +125,7 @@ def _to_the_end(shard):
 
 def test_worker_says_so_when_it_does_not_see_the_staging_folder(task, tmp_path):
     parcel = Packer().pack(task)
-    shutil.rmtree(task.part.parent)
+    shutil.rmtree(os.path.dirname(task.part))
     end = run_parcel(parcel, Progress(), "10.0.0.2")
     assert isinstance(end.error, OutputError)
     assert f"worker 10.0.0.2 cannot write to {tmp_path}: use storage" in str(end.error)
@@ -161,7 +162,8 @@ def test_modules_beside_the_script_go_by_value(tmp_path):
     end = run_parcel(pickle.loads((tmp_path / "parcel").read_bytes()), Progress())
     assert isinstance(end, Done)
     assert (
-        end.result.part.path.read_text() == '{"id":1,"name":"NAME 1"}\n{"id":2,"name":"NAME 2"}\n'
+        Path(end.result.part.path).read_text()
+        == '{"id":1,"name":"NAME 1"}\n{"id":2,"name":"NAME 2"}\n'
     )
 
 

@@ -169,21 +169,21 @@ def staged(staging, name, data, target):
     file = PartFile(staging.folder / name)
     file.write(data)
     part = file.close(1)
-    return part.path, Part(target, part.rows, part.size_bytes, part.checksum)
+    return part.path, Part(str(target), part.rows, part.size_bytes, part.checksum)
 
 
 def outputs(stagings):
     """Two parts of an output, one of its rejects, and a stale part of each."""
     staging, rejects = stagings
-    here, there = staging.target.parent, rejects.target.parent
+    here, there = Path(staging.target).parent, Path(rejects.target).parent
     for path in (here / "old-1", there / "old-2"):
         path.write_text("stale")
     return [
-        Output(True, [staged(rejects, "r", b"R", there / "bad")], [there / "old-2"]),
+        Output(True, [staged(rejects, "r", b"R", there / "bad")], [str(there / "old-2")]),
         Output(
             False,
             [staged(staging, name, name.encode(), here / f"out-{name}") for name in "ab"],
-            [here / "old-1"],
+            [str(here / "old-1")],
         ),
     ]
 

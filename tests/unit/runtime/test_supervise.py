@@ -19,11 +19,11 @@ from zoopipe import (
     RunFailed,
     ZooPipeError,
 )
-from zoopipe.runtime import state as state_module
 from zoopipe.runtime.engine import Attempt, Done, Lost
 from zoopipe.runtime.parcel import run_here
 from zoopipe.runtime.progress import Progress
 from zoopipe.runtime.task import run_task
+from zoopipe.storage import staging as staging_module
 
 
 class ScriptedAttempt(Attempt):
@@ -278,7 +278,7 @@ def test_workers_that_join_late_are_used(tmp_path):
 @pytest.fixture
 def held_publish(monkeypatch):
     """Publishing that waits until the event is set; the targets that wait, in `.waiting`."""
-    held, publish = threading.Event(), state_module.publish
+    held, publish = threading.Event(), staging_module.publish
     held.waiting = []
 
     def wait_and_publish(staged_file, target):
@@ -286,7 +286,7 @@ def held_publish(monkeypatch):
         assert held.wait(20)
         publish(staged_file, target)
 
-    monkeypatch.setattr(state_module, "publish", wait_and_publish)
+    monkeypatch.setattr(staging_module, "publish", wait_and_publish)
     return held
 
 
@@ -323,7 +323,7 @@ def test_pipe_fails_when_it_cannot_be_published(tmp_path, monkeypatch):
     def refuse(staged_file, target):
         raise OutputError(f"cannot write {target}: no")
 
-    monkeypatch.setattr(state_module, "publish", refuse)
+    monkeypatch.setattr(staging_module, "publish", refuse)
     with pytest.raises(RunFailed, match=r"cannot write .*out.jsonl: no"):
         manager_of(tmp_path, ScriptedEngine()).run()
     assert staged(tmp_path) == []

@@ -7,6 +7,7 @@ import gzip
 from pathlib import Path
 from typing import Any
 
+import lz4.frame
 import pytest
 
 from zoopipe import DeclarationError, InputError
@@ -98,12 +99,14 @@ def test_encoding_is_transparent_when_its_low_bytes_are_always_ascii(
 
 @pytest.mark.parametrize("size", [1, 3, 1000, 1 << 20])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "shift_jis", "gbk", "utf-32"])
-@pytest.mark.parametrize("codec", [None, "gzip", "bz2"])
+@pytest.mark.parametrize("codec", [None, "gzip", "bz2", "lz4"])
 def test_bytes_are_utf8_in_reads_of_the_size_asked_for_when_text_is_transcoded(
     tmp_path: Path, size: int, encoding: str, codec: str | None
 ) -> None:
     text = TEXT.replace("é", "").replace("ß", "")[: 300 if size == 1 else None]
-    pack = {None: bytes, "gzip": gzip.compress, "bz2": bz2.compress}[codec]
+    pack = {None: bytes, "gzip": gzip.compress, "bz2": bz2.compress, "lz4": lz4.frame.compress}[
+        codec
+    ]
     path = tmp_path / "in"
     path.write_bytes(pack(text.encode(encoding)))
     with ByteSource(str(path), codec, None if encoding == "utf-8" else encoding) as source:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import xxhash
@@ -22,7 +23,7 @@ def written(path, data, rows=1, durable=True):
 @pytest.mark.parametrize("data", [b"", b"data", bytes(range(256)) * 20_000])
 def test_part_says_what_it_holds(tmp_path, data):
     part = written(tmp_path / "part", data, rows=7)
-    assert part == Part(tmp_path / "part", 7, len(data), xxhash.xxh64(data).hexdigest())
+    assert part == Part(str(tmp_path / "part"), 7, len(data), xxhash.xxh64(data).hexdigest())
     check_part(part)
 
 
@@ -63,7 +64,7 @@ DAMAGES = {
 def test_part_that_was_changed_is_refused(tmp_path, damage):
     data = bytes(range(100))
     part, other = written(tmp_path / "part", data), written(tmp_path / "other", b"")
-    part.path.write_bytes(damage(data))
+    Path(part.path).write_bytes(damage(data))
     file = PartFile.reopened(other)
     for read in (check_part, PartFile.reopened, file.append):
         with pytest.raises(LedgerError, match=r"part is not what was written: .* instead of 100"):
@@ -72,7 +73,7 @@ def test_part_that_was_changed_is_refused(tmp_path, damage):
 
 
 def test_part_that_is_gone_is_refused(tmp_path):
-    part = replace(written(tmp_path / "part", b"data"), path=tmp_path / "gone")
+    part = replace(written(tmp_path / "part", b"data"), path=str(tmp_path / "gone"))
     for read in (check_part, PartFile.reopened):
         with pytest.raises(OutputError, match="gone: No such file"):
             read(part)
@@ -97,7 +98,7 @@ def test_part_fails_when_the_disk_does(tmp_path, monkeypatch, call):
     def fail(*given):
         raise OSError(5, "Input/output error")
 
-    real, file._file = file._file, Failing()
+    real, file._sink._file = file._sink._file, Failing()
     if call == "fsync":
         monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OutputError, match="part: Input/output error"):
@@ -125,9 +126,9 @@ def test_file_is_gone_when_nobody_knows_what_of_it_is_on_the_disk(tmp_path, monk
 
 def test_write_names_path_and_cause_when_the_disk_is_full(tmp_path):
     file = PartFile(tmp_path / "part")
-    file.path = "/dev/full"
-    file._file.close()
-    with open("/dev/full", "wb", buffering=0) as file._file:
+    file._sink._path = "/dev/full"
+    file._sink._file.close()
+    with open("/dev/full", "wb", buffering=0) as file._sink._file:
         with pytest.raises(OutputError, match=r"/dev/full: No space left"):
             file.write(b"data")
 

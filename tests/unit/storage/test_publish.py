@@ -9,7 +9,7 @@ import stat
 import pytest
 
 from zoopipe.errors import OutputError
-from zoopipe.storage.publish import part_target, parts_beyond, publish, resolve_target
+from zoopipe.storage.publish import part_name, parts_beyond, publish, resolve_target
 
 
 def test_target_is_refused_when_its_name_is_not_text(tmp_path):
@@ -60,18 +60,21 @@ def test_publish_says_why_when_the_folder_is_gone(tmp_path):
         ("out.csv", "out_part_00003.csv"),
         ("out", "out_part_00003"),
         ("a.b.csv", "a.b_part_00003.csv"),
+        ("a.b.csv.gz", "a.b_part_00003.csv.gz"),
+        ("out.zst", "out_part_00003.zst"),
     ],
 )
-def test_part_target_has_its_number_before_the_suffix(tmp_path, name, part):
-    assert part_target(tmp_path / name, 3) == tmp_path / part
+def test_part_has_its_number_before_the_suffix(name, part):
+    assert part_name(name, 3) == part
 
 
-def test_only_parts_of_this_target_beyond_the_count_are_found(tmp_path):
+def test_only_parts_of_this_target_beyond_the_count_are_found():
     names = ["o.n_part_00002.csv", "o.n_part_00003.csv", "o.n_part_99999.csv"]
     others = ["oxn_part_00003.csv", "o.n_part_3.csv", "o.n_part_00003.csv.bak", "o.n.csv"]
-    for name in names + others:
-        (tmp_path / name).touch()
-    assert parts_beyond(tmp_path / "o.n.csv", 2) == [tmp_path / name for name in names[1:]]
+    assert parts_beyond("o.n.csv", names + others, 2) == names[1:]
+    assert parts_beyond("o.csv.gz", ["o_part_00003.csv.gz", "o_part_00004.gz"], 2) == [
+        "o_part_00003.csv.gz"
+    ]
 
 
 def test_rename_counts_when_it_was_done_though_the_answer_was_lost(tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -29,7 +30,7 @@ def test_staging_is_beside_the_target_and_for_its_owner_only(tmp_path):
     staging.acquire()
     assert staging.folder.parent == tmp_path / "a"
     assert stat.S_IMODE(staging.folder.stat().st_mode) == 0o700
-    staging.part(0, 1).touch()
+    Path(staging.part(0, 1)).touch()
     staging.remove()
     staging.remove()
     assert os.listdir(tmp_path / "a") == []
@@ -81,12 +82,12 @@ def test_staging_is_made_when_the_name_is_as_long_as_names_may_be(tmp_path, name
 
 
 def test_staging_that_is_held_is_refused_and_says_by_whom(held, tmp_path):
-    held.part(0, 1).write_text("rows")
+    Path(held.part(0, 1)).write_text("rows")
     with pytest.raises(
         OutputError, match=rf"another run is writing it \(process {os.getpid()} on "
     ):
         Staging(tmp_path / "out.csv").acquire()
-    assert held.part(0, 1).read_text() == "rows"
+    assert Path(held.part(0, 1)).read_text() == "rows"
 
 
 def hold(target, ready):
@@ -188,7 +189,7 @@ def test_staging_is_made_again_when_its_last_holder_removes_it_meanwhile(tmp_pat
 def test_only_what_is_kept_stays_when_it_is_cleared(held):
     for name in ("a", "b"):
         (held.folder / name).touch()
-    held.clear(keep={held.folder / "b"})
+    held.clear(keep={held.file("b")})
     assert sorted(os.listdir(held.folder)) == ["b", "lock"]
 
 
@@ -205,7 +206,7 @@ def test_folder_stays_when_it_was_not_used_but_by_one_before(tmp_path):
     staging.leave_unused()
     assert os.listdir(tmp_path) == []
     staging.acquire()
-    staging.part(0, 1).touch()
+    Path(staging.part(0, 1)).touch()
     staging.leave_unused()
     assert os.listdir(tmp_path) == [".out.csv.zoopipe"]
 
@@ -213,7 +214,7 @@ def test_folder_stays_when_it_was_not_used_but_by_one_before(tmp_path):
 def test_attempt_that_begins_late_finds_no_folder(held):
     held.remove()
     with pytest.raises(FileNotFoundError):
-        held.part(0, 2).touch()
+        Path(held.part(0, 2)).touch()
 
 
 def test_folder_that_was_being_removed_is_removed_by_the_next(tmp_path):
