@@ -20,7 +20,7 @@ from zoopipe.reasons import Reason
 from zoopipe.storage.parts import Part, PartFile
 
 #: What the ends of a range count.
-Unit = Literal["bytes", "row groups", "batches", "rows", "keys"]
+Unit = Literal["bytes", "row groups", "batches", "rows", "keys", "calls"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +128,8 @@ class Block:
         unit: what `start` and `end` count.
         whole: gives the rows of `batch` with all columns of the input, where it has only those that were
             asked for; asked only when a row is rejected.
+        values: the rows of `batch` as Python values, where they are such as Arrow does not hold; `batch` then
+            has but their number, and `whole` gives them as text.
     """
 
     batch: pa.RecordBatch
@@ -141,6 +143,7 @@ class Block:
     bytes_read: int
     unit: Unit = "bytes"
     whole: Callable[[], pa.RecordBatch] | None = None
+    values: Sequence[dict[str, Any]] | None = None
 
     @property
     def range(self) -> FileRange:
@@ -153,9 +156,11 @@ class InputAdapter(ABC):
 
     Attributes:
         prunes: whether `read` may be given some of the columns only.
+        reads_files: whether the paths of ranges are files, which every worker has to have.
     """
 
     prunes: bool = False
+    reads_files: bool = True
 
     @abstractmethod
     def plan(self, shards: int) -> InputPlan:

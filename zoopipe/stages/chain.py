@@ -149,7 +149,10 @@ class Chain:
 
     def _process(self, block: Block, shard_record: int, input_record: int) -> Outcome:
         objects_only = self._plan is None
-        flow = Flow(block, block.batch) if self._plan_reads else Flow.of(block, objects_only)
+        if self._plan_reads and block.values is None:
+            flow = Flow(block, block.batch)
+        else:
+            flow = Flow.of(block, objects_only)
         if self._wants_entries:
             make_entries(flow, input_record)
         self._before(flow, self._store)

@@ -56,6 +56,8 @@ def _slice(block: Block, low: int, high: int) -> Block:
         count = bisect_left(rows, high) - first
         block.row_records = [record - low for record in rows[first : first + count]]
     block.batch = block.batch.slice(first, count)
+    if block.values is not None:
+        block.values = block.values[first : first + count]
     if all_columns is not None:
         block.whole = lambda: all_columns().slice(first, count)
     block.unparsed = [

@@ -74,11 +74,12 @@ def reject_batch(block: Block, refused: Sequence[Refusal], first_record: int) ->
         refused: the rows that parsed and were refused later; `block.unparsed` come with them.
         first_record: the number of the block's first record in its shard, from 0.
     """
-    whole = is_record_batch(block.batch.schema)
+    batch = block.batch if block.whole is None else block.whole()
+    whole = is_record_batch(batch.schema)
     found = _in_order(block, refused)
     for item in found:
         if whole and item.row is not None:
-            cell = block.batch.column(0)[item.row].as_py()
+            cell = batch.column(0)[item.row].as_py()
             if item.stage == "parse" or not _has_columns(cell):
                 item.row, item.text = None, cell
     offsets = None if block.offsets is None else block.offsets()
@@ -96,7 +97,6 @@ def reject_batch(block: Block, refused: Sequence[Refusal], first_record: int) ->
         text_array([_reasons_text(item.reasons) for item in found]),
         text_array([item.text for item in found]),
     ]
-    batch = block.batch if block.whole is None else block.whole()
     original = batch.take(int64_array([item.row for item in found]))
     if whole:
         original = record_batch(text_array(list(map(_renamed, original.column(0).to_pylist()))))
