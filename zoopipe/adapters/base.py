@@ -19,6 +19,9 @@ from zoopipe.columns import NonFinite
 from zoopipe.reasons import Reason
 from zoopipe.storage.parts import Part, PartFile
 
+# Enough to tell a column's type from, where only values can tell it.
+_SAMPLE_ROWS = 1000
+
 #: What the ends of a range count.
 Unit = Literal["bytes", "row groups", "batches", "rows", "keys", "calls"]
 
@@ -185,6 +188,21 @@ class InputAdapter(ABC):
             InputError: the input vanished, or is damaged.
         """
 
+    def sample(self, plan: InputPlan) -> pa.RecordBatch | None:
+        """The first rows, the same however the input is cut; None where there are none.
+
+        The driver looks at them where the types of an output depend on what is in the input.
+        """
+        ranges: list[FileRange] = []
+        for shard in plan.shards:
+            for part in shard.ranges:
+                append_range(ranges, part)
+        whole = replace(plan.shards[0], ranges=tuple(ranges))
+        for block in self.read(whole, plan.columns):
+            if block.batch.num_rows:
+                return block.batch.slice(0, _SAMPLE_ROWS)
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
@@ -253,7 +271,8 @@ class OutputAdapter(ABC):
 
     def lacks(self, columns: Sequence[str]) -> list[str]:
         """Those of `columns` that the output has no place for, so that rows with them are refused."""
-        return []
+        known = columns if self.schema is None else self.schema.names
+        return [name for name in columns if name not in known]
 
     @abstractmethod
     def open_part(self, file: PartFile, schema: pa.Schema | None, leads: bool) -> PartWriter:

@@ -9,8 +9,12 @@ import pyarrow as pa
 
 from zoopipe.adapters.base import InputPlan, OutputAdapter
 from zoopipe.columns import encoded_field
+from zoopipe.errors import DeclarationError
+from zoopipe.records import parse_records
 from zoopipe.stages.rejects import META_NAMES, META_SCHEMA, original_name
 from zoopipe.validation import compile_plan
+from zoopipe.validation.arrow_schema import arrow_schema, asks_for_sample
+from zoopipe.values import from_rows
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -50,7 +54,46 @@ def output_schema(pipe: Pipe, plan: InputPlan) -> pa.Schema | None:
 
 def _types(pipe: Pipe, plan: InputPlan) -> pa.Schema:
     """The types of an output's columns: the model's, or else those of the input."""
-    raise NotImplementedError
+    model = pipe.schema_model
+    if model is not None:
+        sample = _accepted(pipe, plan) if asks_for_sample(model) else None
+        return arrow_schema(model, sample, extra_columns(model, plan))
+    if plan.schema is not None:
+        return plan.schema
+    if plan.columns is not None:
+        return pa.schema([(name, pa.string()) for name in plan.columns])
+    return _found_types(pipe, plan)
+
+
+def _accepted(pipe: Pipe, plan: InputPlan) -> pa.RecordBatch | None:
+    """The first rows of the input that the model accepts."""
+    sample = pipe.input_adapter.sample(plan)
+    assert pipe.schema_model is not None, "it is a model that accepts rows"
+    return None if sample is None else compile_plan(pipe.schema_model).columns(sample).batch
+
+
+def _found_types(pipe: Pipe, plan: InputPlan) -> pa.Schema:
+    """The types of records of JSON without a model, as the first ones have them: a column whose values are
+    of several types, or not simple, is JSON text.
+
+    Raises:
+        DeclarationError: there is no record to tell them from.
+    """
+    sample = pipe.input_adapter.sample(plan)
+    records = [] if sample is None else parse_records(sample.column(0).to_pylist()).values
+    rows = [record for record in records if isinstance(record, dict)]
+    if not rows:
+        raise DeclarationError(
+            f"the columns of {pipe.output_adapter.output} are not known, for no record is at the start of "
+            "the input: give the pipe a model, or the output a schema="
+        )
+    found = from_rows(rows)
+    return pa.schema(
+        [
+            encoded_field(field.name, "json") if column.null_count == len(rows) else field
+            for field, column in zip(found.schema, found.columns, strict=True)
+        ]
+    )
 
 
 def reject_schema(adapter: OutputAdapter, plan: InputPlan) -> pa.Schema | None:

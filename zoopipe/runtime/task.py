@@ -173,7 +173,7 @@ class _Attempt:
             writer = pipe.output_adapter.open_part(file, task.output_schema, task.leads)
             rejects = _RejectsPart(task.rejects)
             undo.callback(rejects.discard)
-            chain = Chain(pipe, writer)
+            chain = Chain(pipe, writer, task.output_schema)
             with self._says_why_so_far(), _hooks(chain):
                 pipe.executor.drive(
                     self._numbered_blocks(),

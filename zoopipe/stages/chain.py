@@ -6,6 +6,7 @@ import contextlib
 import gc
 from collections import Counter
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from zoopipe.adapters.base import Block, Encoded, PartWriter
 from zoopipe.arrays import utf8_array
 from zoopipe.columns import NonFinite, record_batch
+from zoopipe.conform import conform_rows
 from zoopipe.counts import Counts
 from zoopipe.errors import HookError
 from zoopipe.hooks import (
@@ -32,6 +34,7 @@ from zoopipe.stages.flow import Flow
 from zoopipe.stages.rejects import RejectedRow, first_rejects, reject_batch, summarize
 from zoopipe.stages.transform import Transform, make_entries
 from zoopipe.validation import compile_plan
+from zoopipe.validation.arrow_schema import json_says_all
 from zoopipe.values import from_columns
 
 if TYPE_CHECKING:
@@ -67,18 +70,20 @@ class Chain:
     `process` may be called from several threads, unless `ordered`.
     """
 
-    def __init__(self, pipe: Pipe, writer: PartWriter) -> None:
+    def __init__(self, pipe: Pipe, writer: PartWriter, schema: pa.Schema | None = None) -> None:
         batch_rows = pipe.executor.get_batch_size()
         self._nonfinite: NonFinite = pipe.output_adapter.nonfinite
         self._takes_columns = pipe.output_adapter.needs_columns
+        self._types = schema if pipe.output_adapter.typed else None
         model = pipe.schema_model
         self._plan = None if model is None else compile_plan(model, self._nonfinite)
         self._before = Transform(pipe.pre_validation_hooks, "raw_data", batch_rows)
         self._after = Transform(pipe.post_validation_hooks, "validated_data", batch_rows)
         self._hooked_after = bool(pipe.post_validation_hooks)
+        # Types are those of Python's values, which JSON does not always tell.
         self._rows_after = any(
             not isinstance(hook, ColumnHook) for hook in pipe.post_validation_hooks
-        )
+        ) or (self._types is not None and model is not None and not json_says_all(model))
         whole_rows = self._plan is not None and not self._plan.columnar
         self._makes_rows = whole_rows or not pipe.is_columnar
         self._wants_entries = pipe.has_entries
@@ -228,12 +233,30 @@ class Chain:
     def _encode(self, flow: Flow) -> Encoded:
         """The bytes of the rows; rows that the output cannot hold are refused."""
         batch = flow.batch
-        if batch is None:
+        if batch is None and self._types is not None:
+            batch = self._conformed(flow, self._types)
+        elif batch is None:
             batch = self._as_columns(flow) or self._serialized(flow)
         encoded = self._writer.encode(batch, flow.selection)
         for position, reason in encoded.refused:
             flow.refuse(position, "write", [reason])
         return encoded
+
+    def _conformed(self, flow: Flow, types: pa.Schema) -> pa.RecordBatch:
+        """Rows of Python values in the types of the output; those that do not fit are refused."""
+        conformed = conform_rows(flow.rows(), types)
+        for position, reason in conformed.refused:
+            flow.refuse(position, "write", [reason])
+        if conformed.refused:
+            refused = {position for position, _ in conformed.refused}
+            self._leave_out(flow, refused)
+        return conformed.batch
+
+    def _leave_out(self, flow: Flow, refused: AbstractSet[int]) -> None:
+        """Leaves out the rows at some positions."""
+        kept = [position for position in range(len(flow)) if position not in refused]
+        flow.keep(kept)
+        flow.values = [flow.values[position] for position in kept] if flow.values else None
 
     def _as_columns(self, flow: Flow) -> pa.RecordBatch | None:
         """Rows of Python values as columns, for an output of columns; None where they are not alike,
@@ -265,9 +288,7 @@ class Chain:
                 flow.refuse(position, "write", [_unserializable(error)])
                 refused.append(position)
         if refused:
-            kept = sorted(set(range(len(flow))).difference(refused))
-            flow.keep(kept)
-            flow.values = [flow.values[position] for position in kept] if flow.values else None
+            self._leave_out(flow, set(refused))
         return record_batch(utf8_array(texts))
 
     def _row_text(self, flow: Flow, position: int, row: Any) -> bytes:
