@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zoopipe.adapters.base import InputAdapter, OutputAdapter
     from zoopipe.adapters.csv import CSVInputAdapter, CSVOutputAdapter
+    from zoopipe.adapters.formats import Format, adapter_for
     from zoopipe.adapters.json import JSONInputAdapter, JSONOutputAdapter
     from zoopipe.errors import (
         DeclarationError,
@@ -51,6 +52,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "zoopipe.adapters.base": ("InputAdapter", "OutputAdapter"),
     "zoopipe.adapters.csv": ("CSVInputAdapter", "CSVOutputAdapter"),
+    "zoopipe.adapters.formats": ("Format", "adapter_for"),
     "zoopipe.adapters.json": ("JSONInputAdapter", "JSONOutputAdapter"),
     "zoopipe.errors": (
         "DeclarationError",
@@ -101,6 +103,7 @@ __all__ = [
     "EntryStatus",
     "EntryTypedDict",
     "FlowReport",
+    "Format",
     "FunctionHook",
     "HookError",
     "HookPriority",
@@ -131,6 +134,7 @@ __all__ = [
     "WorkerLostError",
     "WorkerReport",
     "ZooPipeError",
+    "adapter_for",
     "get_logger",
 ]
 
