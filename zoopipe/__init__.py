@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zoopipe.adapters.base import InputAdapter, OutputAdapter
     from zoopipe.adapters.csv import CSVInputAdapter, CSVOutputAdapter
+    from zoopipe.adapters.excel import ExcelInputAdapter
     from zoopipe.adapters.formats import Format, adapter_for
     from zoopipe.adapters.json import JSONInputAdapter, JSONOutputAdapter
     from zoopipe.errors import (
@@ -53,6 +54,7 @@ _HOMES = {
     "zoopipe.adapters.base": ("InputAdapter", "OutputAdapter"),
     "zoopipe.adapters.csv": ("CSVInputAdapter", "CSVOutputAdapter"),
     "zoopipe.adapters.formats": ("Format", "adapter_for"),
+    "zoopipe.adapters.excel": ("ExcelInputAdapter",),
     "zoopipe.adapters.json": ("JSONInputAdapter", "JSONOutputAdapter"),
     "zoopipe.errors": (
         "DeclarationError",
@@ -102,6 +104,7 @@ __all__ = [
     "EngineError",
     "EntryStatus",
     "EntryTypedDict",
+    "ExcelInputAdapter",
     "FlowReport",
     "Format",
     "FunctionHook",

@@ -153,6 +153,10 @@ class Block:
         """What was read for this block."""
         return FileRange(self.source, self.start, self.end, unit=self.unit)
 
+    def all_columns(self) -> pa.RecordBatch:
+        """The rows of `batch` with all columns of the input."""
+        return self.batch if self.whole is None else self.whole()
+
 
 class InputAdapter(ABC):
     """Reads one format. Making one does no I/O; bad options raise `DeclarationError` at once.
@@ -187,6 +191,13 @@ class InputAdapter(ABC):
         Raises:
             InputError: the input vanished, or is damaged.
         """
+
+    def types(self, plan: InputPlan) -> pa.Schema:
+        """The types that hold whatever is in the columns of an input that has no schema: texts, by default.
+
+        The driver asks for them where the types of an output or an error output are those of the input.
+        """
+        return pa.schema([(name, pa.string()) for name in plan.columns or ()])
 
     def sample(self, plan: InputPlan) -> pa.RecordBatch | None:
         """The first rows, the same however the input is cut; None where there are none.

@@ -123,7 +123,7 @@ def _plan_pipe(index: int, pipe: Pipe, shards: int, merge: bool) -> PlannedPipe:
         reject_staging = Staging(target_of(pipe.error_output_adapter))
         if reject_staging.target == staging.target:
             raise OutputError(f"output and error output are both {staging.target}")
-        rejects = reject_schema(pipe.error_output_adapter, plan)
+        rejects = reject_schema(pipe.input_adapter, pipe.error_output_adapter, plan)
     schema = output_schema(pipe, plan)
     pipe.output_adapter.check(schema)
     planned = PlannedPipe(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from zoopipe.adapters.base import InputPlan, OutputAdapter
+from zoopipe.adapters.base import InputAdapter, InputPlan, OutputAdapter
 from zoopipe.columns import encoded_field
 from zoopipe.errors import DeclarationError
 from zoopipe.records import parse_records
@@ -61,7 +61,7 @@ def _types(pipe: Pipe, plan: InputPlan) -> pa.Schema:
     if plan.schema is not None:
         return plan.schema
     if plan.columns is not None:
-        return pa.schema([(name, pa.string()) for name in plan.columns])
+        return pipe.input_adapter.types(plan)
     return _found_types(pipe, plan)
 
 
@@ -96,14 +96,16 @@ def _found_types(pipe: Pipe, plan: InputPlan) -> pa.Schema:
     )
 
 
-def reject_schema(adapter: OutputAdapter, plan: InputPlan) -> pa.Schema | None:
+def reject_schema(
+    source: InputAdapter, adapter: OutputAdapter, plan: InputPlan
+) -> pa.Schema | None:
     """The columns of an error output: those of the input, then why a row was rejected; None where
     records have columns of their own."""
     if plan.columns is None:
         return None
     if not adapter.typed:
         return names_only((*map(original_name, plan.columns), *META_NAMES))
-    types = plan.schema or pa.schema([(name, pa.string()) for name in plan.columns])
+    types = plan.schema or source.types(plan)
     return pa.schema([*(each.with_name(original_name(each.name)) for each in types), *META_SCHEMA])
 
 

@@ -74,7 +74,7 @@ def reject_batch(block: Block, refused: Sequence[Refusal], first_record: int) ->
         refused: the rows that parsed and were refused later; `block.unparsed` come with them.
         first_record: the number of the block's first record in its shard, from 0.
     """
-    batch = block.batch if block.whole is None else block.whole()
+    batch = block.all_columns()
     whole = is_record_batch(batch.schema)
     found = _in_order(block, refused)
     for item in found:
