@@ -20,7 +20,7 @@ from zoopipe.reasons import Reason
 from zoopipe.storage.parts import Part, PartFile
 
 # Enough to tell a column's type from, where only values can tell it.
-_SAMPLE_ROWS = 1000
+SAMPLE_ROWS = 1000
 
 #: What the ends of a range count.
 Unit = Literal["bytes", "row groups", "batches", "rows", "keys", "calls"]
@@ -211,7 +211,7 @@ class InputAdapter(ABC):
         whole = replace(plan.shards[0], ranges=tuple(ranges))
         for block in self.read(whole, plan.columns):
             if block.batch.num_rows:
-                return block.batch.slice(0, _SAMPLE_ROWS)
+                return block.batch.slice(0, SAMPLE_ROWS)
         return None
 
 
