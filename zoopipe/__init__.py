@@ -9,11 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zoopipe.adapters.arrow import ArrowInputAdapter, ArrowOutputAdapter
     from zoopipe.adapters.base import InputAdapter, OutputAdapter
     from zoopipe.adapters.csv import CSVInputAdapter, CSVOutputAdapter
     from zoopipe.adapters.excel import ExcelInputAdapter
     from zoopipe.adapters.formats import Format, adapter_for
     from zoopipe.adapters.json import JSONInputAdapter, JSONOutputAdapter
+    from zoopipe.adapters.parquet import ParquetInputAdapter, ParquetOutputAdapter
     from zoopipe.errors import (
         DeclarationError,
         EngineError,
@@ -51,11 +53,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "zoopipe.adapters.arrow": ("ArrowInputAdapter", "ArrowOutputAdapter"),
     "zoopipe.adapters.base": ("InputAdapter", "OutputAdapter"),
     "zoopipe.adapters.csv": ("CSVInputAdapter", "CSVOutputAdapter"),
     "zoopipe.adapters.formats": ("Format", "adapter_for"),
     "zoopipe.adapters.excel": ("ExcelInputAdapter",),
     "zoopipe.adapters.json": ("JSONInputAdapter", "JSONOutputAdapter"),
+    "zoopipe.adapters.parquet": ("ParquetInputAdapter", "ParquetOutputAdapter"),
     "zoopipe.errors": (
         "DeclarationError",
         "EngineError",
@@ -93,6 +97,8 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "ArrowInputAdapter",
+    "ArrowOutputAdapter",
     "BaseEngine",
     "BaseExecutor",
     "BaseHook",
@@ -122,6 +128,8 @@ __all__ = [
     "MultiThreadExecutor",
     "OutputAdapter",
     "OutputError",
+    "ParquetInputAdapter",
+    "ParquetOutputAdapter",
     "Pipe",
     "PipeLedger",
     "PipeManager",

@@ -54,8 +54,9 @@ def append_range(ranges: list[FileRange], part: FileRange) -> None:
 class Shard:
     """A disjoint part of one pipe's input that can be read alone.
 
-    `skip` and `limit` count records; they are set only where the shard is the whole input. `folder`
-    is what relative paths are relative to: the working directory when the run was planned.
+    `skip` and `limit` count records; `skip` is set only in the first shard, `limit` only in the last.
+    `folder` is what relative paths are relative to: the working directory when the run was planned.
+    `schema` has all columns of the input, where the input has types.
     """
 
     index: int
@@ -63,6 +64,7 @@ class Shard:
     skip: int = 0
     limit: int | None = None
     folder: str = ""
+    schema: pa.Schema | None = None
 
     def file_of(self, part: FileRange) -> str:
         """The path to open for a range; messages and rejects name the path as the user did."""

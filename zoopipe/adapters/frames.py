@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 import xxhash
 
 from zoopipe.adapters.base import Block, FileRange, InputAdapter, InputPlan, Shard
+from zoopipe.adapters.columnar import block_of, readable_schema
 from zoopipe.adapters.options import check_counts
 from zoopipe.errors import DeclarationError, InputError
 
@@ -71,19 +73,21 @@ class FrameInputAdapter(InputAdapter):
 
     def plan(self, shards: int) -> InputPlan:
         table = self._table
-        _check_names(table.column_names, self._name)
+        schema = readable_schema(table.schema, self._name)
         first = min(self._skip_rows, table.num_rows)
         end = table.num_rows if self._limit is None else min(table.num_rows, first + self._limit)
         shards = max(min(shards, end - first), 1)
         bounds = [first + (end - first) * number // shards for number in range(shards + 1)]
         ranges = [FileRange(self._name, low, high, unit="rows") for low, high in pairwise(bounds)]
         return InputPlan(
-            shards=tuple(Shard(number, (part,)) for number, part in enumerate(ranges)),
+            shards=tuple(
+                Shard(number, (part,), schema=schema) for number, part in enumerate(ranges)
+            ),
             columns=tuple(table.column_names),
             bytes_total=None,
             first_record=first,
             why_whole="it has one row at most" if shards == 1 else None,
-            schema=_settled_schema(table.schema),
+            schema=schema,
             identity={self._name: _identity(table)},
         )
 
@@ -92,35 +96,8 @@ class FrameInputAdapter(InputAdapter):
         needed = table if columns is None else table.select(list(columns))
         for part in shard.ranges:
             for low in range(part.start, max(part.end, part.start + 1), _BLOCK_ROWS):
-                high = min(low + _BLOCK_ROWS, part.end)
-                yield self._block(needed, table, low, high)
-
-    def _block(self, needed: pa.Table, table: pa.Table, low: int, high: int) -> Block:
-        return Block(
-            batch=self._batch(needed, low, high),
-            source=self._name,
-            records=high - low,
-            row_records=None,
-            unparsed=[],
-            offsets=None,
-            start=low,
-            end=high,
-            bytes_read=0,
-            unit="rows",
-            whole=lambda: self._batch(table, low, high),
-        )
-
-    def _batch(self, table: pa.Table, low: int, high: int) -> pa.RecordBatch:
-        """Some rows, in one batch; copied only where they are of several chunks, or of a type to be settled."""
-        rows = table.slice(low, high - low)
-        schema = _settled_schema(rows.schema)
-        if schema != rows.schema:
-            rows = rows.cast(schema)
-        columns = [
-            column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-            for column in rows.columns
-        ]
-        return pa.RecordBatch.from_arrays(columns, schema=schema)
+                place = replace(part, start=low, end=min(low + _BLOCK_ROWS, part.end))
+                yield block_of(_rows(needed, place), place, 0, partial(_rows, table, place))
 
     def __getstate__(self) -> dict[str, Any]:
         # A slice of a frame is sent as what it shows, not with what is around it.
@@ -149,52 +126,17 @@ def _imported(frame: Any) -> pa.Table:
     # An older pandas exports the index of the rows too, and says so.
     index = (table.schema.pandas_metadata or {}).get("index_columns", ())
     index = [name for name in index if isinstance(name, str) and name in table.column_names]
-    table = table.drop_columns(index) if index else table
-    for at, field in enumerate(table.schema):
-        if pa.types.is_dictionary(field.type):
-            table = table.set_column(at, field.name, _settled_categories(table.column(at)))
-    return table
+    return table.drop_columns(index) if index else table
 
 
-def _settled_categories(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A column of categories, these in a type that they can be taken from."""
-    kind = column.type
-    wanted = pa.dictionary(kind.index_type, _settled(kind.value_type), kind.ordered)
-    chunks = [
-        pa.DictionaryArray.from_arrays(
-            chunk.indices, chunk.dictionary.cast(wanted.value_type), ordered=kind.ordered
-        )
-        for chunk in column.chunks
+def _rows(table: pa.Table, place: FileRange) -> pa.RecordBatch:
+    """Some rows in one batch; copied only where they are of several chunks."""
+    rows = table.slice(place.start, place.end - place.start)
+    columns = [
+        column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+        for column in rows.columns
     ]
-    return pa.chunked_array(chunks, wanted)
-
-
-def _settled_schema(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([field.with_type(_settled(field.type)) for field in schema])
-
-
-def _settled(kind: pa.DataType) -> pa.DataType:
-    """A type in place of one that Arrow's kernels do not all know: views, which Polars exports."""
-    types = pa.types
-    if types.is_string_view(kind):
-        return pa.string()
-    if types.is_binary_view(kind):
-        return pa.binary()
-    if types.is_list_view(kind) or types.is_list(kind):
-        return pa.list_(kind.value_field.with_type(_settled(kind.value_type)))
-    if types.is_large_list_view(kind) or types.is_large_list(kind):
-        return pa.large_list(kind.value_field.with_type(_settled(kind.value_type)))
-    if types.is_struct(kind):
-        return pa.struct([field.with_type(_settled(field.type)) for field in kind])
-    return kind
-
-
-def _check_names(names: list[str], frame: str) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise InputError(f"{frame} has several columns named {', '.join(map(repr, twice))}")
-    if not names:
-        raise InputError(f"{frame} has no columns")
+    return pa.RecordBatch.from_arrays(columns, schema=rows.schema)
 
 
 def _identity(table: pa.Table) -> str:

@@ -112,7 +112,9 @@ def reject_schema(
     if not adapter.typed:
         return names_only((*map(original_name, plan.columns), *META_NAMES))
     types = plan.schema or source.types(plan)
-    return pa.schema([*(each.with_name(original_name(each.name)) for each in types), *META_SCHEMA])
+    originals = (each.with_name(original_name(each.name)) for each in types)
+    # Of a record that did not parse no column is known.
+    return pa.schema([*(each.with_nullable(True) for each in originals), *META_SCHEMA])
 
 
 def found_reject_schema(adapter: OutputAdapter, names: Sequence[str]) -> pa.Schema:
