@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from zoopipe.adapters.arrow import ArrowInputAdapter, ArrowOutputAdapter
     from zoopipe.adapters.base import InputAdapter, OutputAdapter
     from zoopipe.adapters.csv import CSVInputAdapter, CSVOutputAdapter
-    from zoopipe.adapters.excel import ExcelInputAdapter
+    from zoopipe.adapters.excel import ExcelInputAdapter, ExcelOutputAdapter
     from zoopipe.adapters.formats import Format, adapter_for
+    from zoopipe.adapters.frames import FrameInputAdapter
     from zoopipe.adapters.json import JSONInputAdapter, JSONOutputAdapter
     from zoopipe.adapters.parquet import ParquetInputAdapter, ParquetOutputAdapter
+    from zoopipe.adapters.python import PyGeneratorInputAdapter
     from zoopipe.errors import (
         DeclarationError,
         EngineError,
@@ -57,9 +59,11 @@ _HOMES = {
     "zoopipe.adapters.base": ("InputAdapter", "OutputAdapter"),
     "zoopipe.adapters.csv": ("CSVInputAdapter", "CSVOutputAdapter"),
     "zoopipe.adapters.formats": ("Format", "adapter_for"),
-    "zoopipe.adapters.excel": ("ExcelInputAdapter",),
+    "zoopipe.adapters.excel": ("ExcelInputAdapter", "ExcelOutputAdapter"),
+    "zoopipe.adapters.frames": ("FrameInputAdapter",),
     "zoopipe.adapters.json": ("JSONInputAdapter", "JSONOutputAdapter"),
     "zoopipe.adapters.parquet": ("ParquetInputAdapter", "ParquetOutputAdapter"),
+    "zoopipe.adapters.python": ("PyGeneratorInputAdapter",),
     "zoopipe.errors": (
         "DeclarationError",
         "EngineError",
@@ -111,8 +115,10 @@ __all__ = [
     "EntryStatus",
     "EntryTypedDict",
     "ExcelInputAdapter",
+    "ExcelOutputAdapter",
     "FlowReport",
     "Format",
+    "FrameInputAdapter",
     "FunctionHook",
     "HookError",
     "HookPriority",
@@ -135,6 +141,7 @@ __all__ = [
     "PipeManager",
     "PipeReport",
     "PipeStatus",
+    "PyGeneratorInputAdapter",
     "RayEngine",
     "ResumeError",
     "RetryPolicy",

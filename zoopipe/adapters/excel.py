@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from zoopipe.adapters.base import Block, FileRange, InputAdapter, InputPlan, Shard, Unparsed
+from zoopipe.adapters.arrow import ArrowPart
+from zoopipe.adapters.base import (
+    Block,
+    Encoded,
+    FileRange,
+    InputAdapter,
+    InputPlan,
+    Shard,
+    Unparsed,
+)
 from zoopipe.adapters.cutting import cut_files
+from zoopipe.adapters.excel_cells import cell_schema, staged
 from zoopipe.adapters.excel_limits import MAX_CELLS, MAX_UNPACKED_BYTES, WorkbookLimits
 from zoopipe.adapters.excel_read import SheetOptions, SheetRows
+from zoopipe.adapters.excel_write import MAX_COLUMNS as SHEET_COLUMNS
+from zoopipe.adapters.excel_write import MAX_ROWS as SHEET_ROWS
+from zoopipe.adapters.excel_write import check_installed, check_sheet_name, write_workbook
 from zoopipe.adapters.limits import MAX_COLUMNS, MAX_DECOMPRESSION_RATIO, check_limits
 from zoopipe.adapters.objects import columns_block, common_types, row_json
 from zoopipe.adapters.options import check_counts, check_names
+from zoopipe.adapters.typed_output import PartSink, TypedOutputAdapter, encode_typed
+from zoopipe.arrays import mask_of
 from zoopipe.checks import check_whole
-from zoopipe.errors import DeclarationError, InputError
+from zoopipe.errors import DeclarationError, InputError, OutputError
 from zoopipe.reasons import Reason
 from zoopipe.storage.files import END, Source, find_files, source_patterns
+from zoopipe.storage.parts import Part, PartFile, check_part
 
 # With 10 columns about as much as a block of other formats.
 _BLOCK_ROWS = 5_000
@@ -184,3 +202,103 @@ def _too_wide(width: int) -> Reason:
         "type": "excel_width",
         "msg": f"the row has values beyond the {width} columns that have names",
     }
+
+
+class ExcelOutputAdapter(TypedOutputAdapter):
+    """Writes an .xlsx workbook of one sheet, by XlsxWriter (extra `excel`): a header, then a line a row.
+
+    Numbers, booleans, dates, times and durations are cells of their kind, texts are texts, whatever they begin
+    with: no formula, no link. None is a blank cell. What no cell holds exactly is text, as JSON has it: whole
+    numbers beyond 2^53, decimals of more than 15 digits, times with microseconds or an offset, dates before
+    1900, negative durations, nan and infinities; so are lists, dicts and all other types. A row with a text of
+    more than 32,767 characters is rejected; more than 1,048,575 rows fail the run.
+
+    Delivery: the file appears whole, by a rename, or not at all. The driver alone writes it, of what attempts
+    stage, some tens of thousands of rows a second.
+
+    Args:
+        output: the path.
+        sheet: the name of the sheet.
+        schema: the columns and their types, in place of those of the model or the input.
+
+    Raises:
+        DeclarationError: the path has the extension of another kind of workbook, or no sheet has such a name.
+    """
+
+    def __init__(
+        self,
+        output: str | os.PathLike[str],
+        sheet: str = "Sheet1",
+        schema: pa.Schema | None = None,
+    ) -> None:
+        super().__init__(output, schema)
+        extension = os.path.splitext(self._output.lower())[1]
+        if extension in _OTHER_WORKBOOKS:
+            raise DeclarationError(f"cannot write {self._output}: give it the extension .xlsx")
+        check_sheet_name(sheet)
+        self._sheet = sheet
+
+    def check(self, schema: pa.Schema | None) -> None:
+        assert schema is not None, "a typed output is given types"
+        check_installed()
+        if len(schema) > SHEET_COLUMNS:
+            raise DeclarationError(
+                f"cannot write {self._output}: {len(schema):,} columns, and a sheet has {SHEET_COLUMNS:,}"
+            )
+
+    def open_part(self, file: PartFile, schema: pa.Schema | None, leads: bool) -> ExcelPart:
+        assert schema is not None, "a typed output is given types"
+        return ExcelPart(file, schema)
+
+    def finish(
+        self, file: PartFile, leader: Part, others: Sequence[Part], schema: pa.Schema | None
+    ) -> Part:
+        assert schema is not None, "a typed output is given types"
+        rows = sum(part.rows for part in (leader, *others))
+        if rows > SHEET_ROWS:
+            raise OutputError(
+                f"cannot write {self._output}: {rows:,} rows, and a sheet has {SHEET_ROWS:,} below its header; "
+                "write a file a shard (should_merge=False), or another format"
+            )
+        for part in others:
+            check_part(part)
+        whole = file.replacement()
+        try:
+            sink = PartSink(whole)
+            with sink.open():
+                batches = _staged_batches([leader, *others])
+                write_workbook(sink, whole.path.parent, self._sheet, cell_schema(schema), batches)
+            return whole.close(rows)
+        except BaseException:
+            whole.discard()
+            raise
+
+
+# What Excel does not open when what is in it is an .xlsx.
+_OTHER_WORKBOOKS = (".xls", ".xlsb", ".xlsm", ".xltx", ".xltm", ".ods")
+
+
+class ExcelPart(ArrowPart):
+    """A staged part: a stream of rows in the types that cells have."""
+
+    def __init__(self, file: PartFile, schema: pa.Schema) -> None:
+        super().__init__(file, cell_schema(schema), pa.ipc.new_stream, None)
+        self._types = schema
+
+    def encode(self, batch: pa.RecordBatch, selection: pa.BooleanArray | None = None) -> Encoded:
+        encoded = encode_typed(batch, selection, self._types)
+        (conformed,) = encoded.payload
+        rows, misfits = staged(conformed, self._schema)
+        if not misfits:
+            return replace(encoded, payload=[rows])
+        refused = {position for position, _ in encoded.refused}
+        given = [at for at in range(rows.num_rows + len(refused)) if at not in refused]
+        found = [*encoded.refused, *((given[at], reason) for at, reason in misfits.items())]
+        rows = rows.filter(pc.invert(mask_of(rows.num_rows, misfits)))
+        return Encoded([rows], rows.num_rows, sorted(found, key=lambda item: item[0]))
+
+
+def _staged_batches(parts: Sequence[Part]) -> Iterator[pa.RecordBatch]:
+    for part in parts:
+        with pa.OSFile(str(part.path)) as file, pa.ipc.open_stream(file) as stream:
+            yield from stream

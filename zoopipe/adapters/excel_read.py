@@ -115,7 +115,7 @@ def _open_sheet(
 
 
 def _number_of(workbook: CalamineWorkbook, wanted: str | int | None, path: str) -> int:
-    names = workbook.sheet_names
+    names: list[str] = workbook.sheet_names
     if wanted is None:
         from python_calamine import SheetTypeEnum
 
