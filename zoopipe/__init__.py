@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from zoopipe.adapters.csv import CSVInputAdapter, CSVOutputAdapter
     from zoopipe.adapters.excel import ExcelInputAdapter, ExcelOutputAdapter
     from zoopipe.adapters.formats import Format, adapter_for
-    from zoopipe.adapters.frames import FrameInputAdapter
+    from zoopipe.adapters.frames import FrameInputAdapter, FrameOutputAdapter
     from zoopipe.adapters.json import JSONInputAdapter, JSONOutputAdapter
     from zoopipe.adapters.parquet import ParquetInputAdapter, ParquetOutputAdapter
-    from zoopipe.adapters.python import PyGeneratorInputAdapter
+    from zoopipe.adapters.python import PyGeneratorInputAdapter, PyGeneratorOutputAdapter
     from zoopipe.errors import (
         DeclarationError,
         EngineError,
@@ -60,10 +60,10 @@ _HOMES = {
     "zoopipe.adapters.csv": ("CSVInputAdapter", "CSVOutputAdapter"),
     "zoopipe.adapters.formats": ("Format", "adapter_for"),
     "zoopipe.adapters.excel": ("ExcelInputAdapter", "ExcelOutputAdapter"),
-    "zoopipe.adapters.frames": ("FrameInputAdapter",),
+    "zoopipe.adapters.frames": ("FrameInputAdapter", "FrameOutputAdapter"),
     "zoopipe.adapters.json": ("JSONInputAdapter", "JSONOutputAdapter"),
     "zoopipe.adapters.parquet": ("ParquetInputAdapter", "ParquetOutputAdapter"),
-    "zoopipe.adapters.python": ("PyGeneratorInputAdapter",),
+    "zoopipe.adapters.python": ("PyGeneratorInputAdapter", "PyGeneratorOutputAdapter"),
     "zoopipe.errors": (
         "DeclarationError",
         "EngineError",
@@ -119,6 +119,7 @@ __all__ = [
     "FlowReport",
     "Format",
     "FrameInputAdapter",
+    "FrameOutputAdapter",
     "FunctionHook",
     "HookError",
     "HookPriority",
@@ -142,6 +143,7 @@ __all__ = [
     "PipeReport",
     "PipeStatus",
     "PyGeneratorInputAdapter",
+    "PyGeneratorOutputAdapter",
     "RayEngine",
     "ResumeError",
     "RetryPolicy",

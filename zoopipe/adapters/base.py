@@ -239,7 +239,7 @@ class PartWriter(Protocol):
         """Turns a batch into bytes; pure, called from any thread, in any order.
 
         Args:
-            batch: the rows.
+            batch: the rows; a list of dicts where the adapter `takes_rows`.
             selection: which of them are to be written; None for all. Positions of rows that are
                 refused count among these.
         """
@@ -249,6 +249,39 @@ class PartWriter(Protocol):
 
     def close(self) -> Part:
         """Ends the part, and says what it holds: it is whole, and, where it leads, durable."""
+
+
+class Taker(ABC):
+    """Who takes an output's rows while its run goes on; called in the driver, and never waits."""
+
+    @abstractmethod
+    def begin(self, shards: int) -> None:
+        """A run begins."""
+
+    @abstractmethod
+    def has_room(self, shard: int) -> bool:
+        """Whether an attempt at a shard may be launched; that of the lowest that is not taken always may."""
+
+    @abstractmethod
+    def take(self, part: Part) -> None:
+        """A shard is done, and all before it are: they come in order. The part is there until the run ends."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Looks whether the rows are still wanted; asked again and again.
+
+        Raises:
+            RunStopped: they are not, and the run is to be stopped.
+            OutputError: the run fails.
+        """
+
+    @abstractmethod
+    def ended(self, error: str | None) -> None:
+        """The run has ended; `error` says why it was not completed."""
+
+    @abstractmethod
+    def leave(self) -> None:
+        """Nothing of the run goes on any more, and nothing of it is staged."""
 
 
 class OutputAdapter(ABC):
@@ -263,12 +296,16 @@ class OutputAdapter(ABC):
         needs_columns: whether the format has a header, so that columns have to be known before rows.
         typed: whether it stores values in Arrow types, so that these have to be known before rows.
         schema: the types that the user wants; None for those of the model, or else of the input.
+        takes_rows: whether its parts encode lists of dicts, as `model_dump()` gives them, in place of batches.
+        taker: who takes its rows while the run goes on.
     """
 
     nonfinite: NonFinite = "null"
     needs_columns: bool = False
     typed: bool = False
     schema: pa.Schema | None = None
+    takes_rows: bool = False
+    taker: Taker | None = None
 
     @property
     @abstractmethod

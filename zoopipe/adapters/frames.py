@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
+import tempfile
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
 import xxhash
 
+from zoopipe.adapters.arrow import ArrowOutputAdapter
 from zoopipe.adapters.base import Block, FileRange, InputAdapter, InputPlan, Shard
 from zoopipe.adapters.columnar import block_of, readable_schema
 from zoopipe.adapters.options import check_counts
-from zoopipe.errors import DeclarationError, InputError
+from zoopipe.errors import DeclarationError, InputError, OutputError
 
 # With 10 columns of numbers 2 MiB, about as much as a block of other formats.
 _BLOCK_ROWS = 20_000
@@ -145,3 +153,53 @@ def _identity(table: pa.Table) -> str:
     for batch in table.to_batches():
         digest.update(batch.serialize())
     return f"{table.num_rows} rows, xxh64 {digest.hexdigest()}"
+
+
+class FrameOutputAdapter(ArrowOutputAdapter):
+    """Collects the rows in memory: `table` is a `pyarrow.Table` once the run has ended.
+
+    pandas and Polars take it as it is: `output.table.to_pandas()`, `polars.from_arrow(output.table)`. It can be
+    an error output too.
+
+    Delivery: all rows of a run that was completed, or none.
+
+    Args:
+        schema: the columns and their types, in place of those of the model or the input.
+        folder: where the rows are staged; for workers on other machines one that all of them reach. By default
+            that of the system for temporary files.
+    """
+
+    def __init__(
+        self, schema: pa.Schema | None = None, folder: str | os.PathLike[str] | None = None
+    ) -> None:
+        own = Path(folder or tempfile.gettempdir()).absolute() / f"zoopipe-{uuid4().hex}"
+        super().__init__(own / "rows.arrows", format="stream", schema=schema)
+        self._found: pa.Table | None = None
+        weakref.finalize(self, _remove, own, os.getpid())
+
+    def __repr__(self) -> str:
+        return "FrameOutputAdapter()"
+
+    @property
+    def table(self) -> pa.Table:
+        """The rows of the last run that was completed.
+
+        Raises:
+            OutputError: there was none.
+        """
+        with contextlib.suppress(FileNotFoundError), pa.memory_map(self._output) as file:
+            self._found = pa.ipc.open_stream(file).read_all()
+            # The memory stays mapped as long as the table needs it.
+            shutil.rmtree(Path(self._output).parent, ignore_errors=True)
+        if self._found is None:
+            raise OutputError("no run has been completed whose rows could be in the table")
+        return self._found
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_found": None}
+
+
+def _remove(folder: Path, process: int) -> None:
+    """Removes a folder, but for a forked process, which has no share in it."""
+    if os.getpid() == process:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,11 +1,15 @@
-"""Rows that a Python program has or makes: dicts of values."""
+"""Rows that a Python program has or makes, and rows for it to iterate: dicts of values."""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
 
@@ -15,14 +19,18 @@ from zoopipe.adapters.base import (
     FileRange,
     InputAdapter,
     InputPlan,
+    OutputAdapter,
+    PartWriter,
     Shard,
     Unparsed,
 )
 from zoopipe.adapters.objects import row_json, rows_block
 from zoopipe.adapters.options import check_counts
+from zoopipe.adapters.python_feed import Feed, RowsPart, StreamPart
 from zoopipe.adapters.python_rows import NoRow, as_row, row_source, taken
-from zoopipe.checks import check_whole
+from zoopipe.checks import check_seconds, check_whole
 from zoopipe.rows import Row
+from zoopipe.storage.parts import Part, PartFile
 from zoopipe.values import from_rows
 
 
@@ -148,3 +156,83 @@ def _block(values: Sequence[Any]) -> Block:
     block.row_records = kept if unparsed else None
     block.unparsed = unparsed
     return block
+
+
+class PyGeneratorOutputAdapter(OutputAdapter):
+    """Gives the accepted rows to a loop, as dicts of Python values (`model_dump()`), while the run goes on.
+
+    ```python
+    output = PyGeneratorOutputAdapter()
+    with Pipe(source, output, schema_model=User):
+        for row in output:
+            ...
+    ```
+
+    `start()` of a pipe alone gives rows as they are validated, and waits where `buffer_rows` are not taken yet.
+    A run of several shards or on an engine gives each shard's rows when it and all before it are done.
+
+    Delivery: each row once, in the order of the input. All rows have been given only where the loop ends
+    without an exception: a run that fails raises `RunFailed` in the loop, after rows that it has given before.
+    A loop that is left early stops the run. A run's rows can be iterated once.
+
+    Args:
+        buffer_rows: about how many rows may wait in memory to be taken.
+        buffer_shards: how many shards may be ahead of the one whose rows are taken, on disk.
+        folder: where shards are staged; for workers on other machines one that all of them reach. By default
+            that of the system for temporary files.
+        patience_s: how many seconds a run that has to wait waits for a loop to begin, before it fails.
+
+    Raises:
+        DeclarationError: an option is out of range.
+    """
+
+    takes_rows = True
+
+    def __init__(
+        self,
+        buffer_rows: int = 10_000,
+        buffer_shards: int = 64,
+        folder: str | os.PathLike[str] | None = None,
+        patience_s: float = 60.0,
+    ) -> None:
+        check_whole("buffer_rows", buffer_rows, 1)
+        check_whole("buffer_shards", buffer_shards, 1)
+        check_seconds("patience_s", patience_s)
+        own = Path(folder or tempfile.gettempdir()) / f"zoopipe-{uuid4().hex}"
+        self._output = os.path.abspath(own / "rows")
+        self._feed: Feed | None = Feed(own, buffer_rows, buffer_shards, patience_s)
+
+    def __repr__(self) -> str:
+        return "PyGeneratorOutputAdapter()"
+
+    def __iter__(self) -> Iterator[Row]:
+        """The rows of the run that goes on, or that has ended.
+
+        Raises:
+            RunFailed: from the loop: the run failed, or was stopped; not all rows were given.
+            OutputError: no run has begun, or its rows were iterated before.
+        """
+        assert self._feed is not None, "rows are iterated where the adapter was made"
+        return self._feed.rows()
+
+    @property
+    def output(self) -> str:
+        return self._output
+
+    @property
+    def taker(self) -> Feed | None:  # type: ignore[override]
+        return self._feed
+
+    def open_part(self, file: PartFile, schema: pa.Schema | None, leads: bool) -> PartWriter:
+        if self._feed is not None and self._feed.is_here:
+            return StreamPart(file, self._feed)
+        return RowsPart(file)
+
+    def finish(
+        self, file: PartFile, leader: Part, others: Sequence[Part], schema: pa.Schema | None
+    ) -> Part:
+        # The rows are given already; what is published goes with the folder.
+        return file.close(sum(part.rows for part in (leader, *others)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_feed": None}

@@ -83,6 +83,8 @@ class PlannedPipe:
                 staging.release()
             else:
                 staging.remove()
+        if not stays and self.pipe.output_adapter.taker is not None:
+            self.pipe.output_adapter.taker.leave()
 
 
 def target_of(adapter: OutputAdapter) -> Path:

@@ -197,7 +197,8 @@ class _Attempt:
         """Each block with the number of its first record."""
         task = self._task
         pipe = task.pipe
-        most = None if pipe.is_columnar else pipe.executor.get_batch_size()
+        is_columnar = pipe.is_columnar and not pipe.output_adapter.takes_rows
+        most = None if is_columnar else pipe.executor.get_batch_size()
         blocks = read_blocks(pipe.input_adapter, task.shard, task.columns, most)
         with contextlib.closing(blocks):
             for block in blocks:

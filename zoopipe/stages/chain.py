@@ -75,6 +75,7 @@ class Chain:
         self._nonfinite: NonFinite = pipe.output_adapter.nonfinite
         self._takes_columns = pipe.output_adapter.needs_columns
         self._types = schema if pipe.output_adapter.typed else None
+        self._writes_rows = pipe.output_adapter.takes_rows
         model = pipe.schema_model
         self._plan = None if model is None else compile_plan(model, self._nonfinite)
         self._before = Transform(pipe.pre_validation_hooks, "raw_data", batch_rows)
@@ -84,8 +85,9 @@ class Chain:
         self._rows_after = any(
             not isinstance(hook, ColumnHook) for hook in pipe.post_validation_hooks
         ) or (self._types is not None and model is not None and not json_says_all(model))
+        self._rows_after = self._rows_after or self._writes_rows
         whole_rows = self._plan is not None and not self._plan.columnar
-        self._makes_rows = whole_rows or not pipe.is_columnar
+        self._makes_rows = whole_rows or self._writes_rows or not pipe.is_columnar
         self._wants_entries = pipe.has_entries
         self._wants_rejects = pipe.error_output_adapter is not None
         # Records of JSON that go straight to validation are parsed there, where they need it.
@@ -233,6 +235,11 @@ class Chain:
     def _encode(self, flow: Flow) -> Encoded:
         """The bytes of the rows; rows that the output cannot hold are refused."""
         batch = flow.batch
+        if self._writes_rows:
+            assert flow.selection is None, (
+                "rows that are refused are left out where values are asked for"
+            )
+            return self._writer.encode(flow.rows())
         if batch is None and self._types is not None:
             batch = self._conformed(flow, self._types)
         elif batch is None:
