@@ -241,6 +241,15 @@ def with_elements(lists: pa.ListArray, elements: pa.Array) -> pa.ListArray:
     return pa.ListArray.from_arrays(list_offsets(lists), elements, mask=mask)
 
 
+def map_parts(maps: pa.MapArray) -> tuple[pa.Int32Array, pa.Array, pa.Array]:
+    """Where each map begins and the last one ends, and all keys and items that these count."""
+    kind = maps.type
+    # Of a map alone nothing leaves out what nulls and slices hide; of a list `flatten` does.
+    lists = maps.cast(pa.list_(pa.struct([kind.key_field, kind.item_field])))
+    keys, items = lists.flatten().flatten()
+    return list_offsets(lists), keys, items
+
+
 def no_nulls(mask: pa.BooleanArray) -> pa.BooleanArray:
     """`mask` with its nulls false."""
     return pc.fill_null(mask, FALSE) if mask.null_count else mask

@@ -35,6 +35,9 @@ ParquetCompression = Literal["zstd", "snappy", "gzip", "brotli", "lz4"] | None
 _COMPRESSIONS = ("zstd", "snappy", "gzip", "brotli", "lz4", None)
 #: A few row groups a million rows: enough to be shared by workers, and each still some megabytes.
 ROW_GROUP_ROWS = 1 << 17
+# Columns of distinct values are given up as dictionaries earlier than by the default of 1 MiB: people's names,
+# addresses and numbers take a tenth less space and no more time, texts of which 10,000 repeat as little.
+_DICTIONARY_BYTES = 1 << 18
 # A row group ends earlier where its rows are long.
 _HELD_BYTES = 1 << 27
 
@@ -263,7 +266,11 @@ class ParquetOutputAdapter(TypedOutputAdapter):
 
     def _writer(self, sink: pa.NativeFile, schema: pa.Schema) -> pq.ParquetWriter:
         return pq.ParquetWriter(
-            sink, schema, compression=self._compression or "none", write_page_checksum=True
+            sink,
+            schema,
+            compression=self._compression or "none",
+            dictionary_pagesize_limit=_DICTIONARY_BYTES,
+            write_page_checksum=True,
         )
 
     def finish(
