@@ -31,6 +31,7 @@ from zoopipe.adapters.limits import MAX_COLUMNS, MAX_DECOMPRESSION_RATIO, check_
 from zoopipe.adapters.objects import columns_block, common_types, row_json
 from zoopipe.adapters.options import check_counts, check_names
 from zoopipe.adapters.typed_output import PartSink, TypedOutputAdapter, encode_typed
+from zoopipe.adapters.unwritable import encoded_or_refused
 from zoopipe.arrays import mask_of
 from zoopipe.checks import check_whole
 from zoopipe.errors import DeclarationError, InputError, OutputError
@@ -286,6 +287,9 @@ class ExcelPart(ArrowPart):
         self._types = schema
 
     def encode(self, batch: pa.RecordBatch, selection: pa.BooleanArray | None = None) -> Encoded:
+        return encoded_or_refused(self._encode, batch, selection)
+
+    def _encode(self, batch: pa.RecordBatch, selection: pa.BooleanArray | None) -> Encoded:
         encoded = encode_typed(batch, selection, self._types)
         (conformed,) = encoded.payload
         rows, misfits = staged(conformed, self._schema)

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from zoopipe.arrays import positions_of, text_array
+from zoopipe.arrays import positions_of
 from zoopipe.arrow_text import plain_text
 from zoopipe.columns import cell_text, cells, encoding_of
 from zoopipe.reasons import Reason
@@ -75,22 +75,7 @@ def _as(column: pa.Array, field: pa.Field, kind: pa.DataType, misfits: Misfits) 
             misfits.setdefault(row, _misfit(field.name, "it is no whole number of microseconds"))
         return made
     text = plain_text(column) if encoding_of(field) == "plain" else None
-    return _texts(column, field, misfits) if text is None else text
-
-
-def _texts(column: pa.Array, field: pa.Field, misfits: Misfits) -> pa.StringArray:
-    """A column as text; null for values that have none: bytes that are not UTF-8."""
-    try:
-        return cells(column, field)
-    except ValueError:
-        texts: list[str | None] = []
-        for row in range(len(column)):
-            try:
-                texts += cells(column.slice(row, 1), field).to_pylist()
-            except ValueError:
-                texts.append(None)
-                misfits.setdefault(row, _misfit(field.name, "it has no text"))
-        return text_array(texts)
+    return cells(column, field) if text is None else text
 
 
 def _check_lengths(column: pa.StringArray, name: str, misfits: Misfits) -> None:
