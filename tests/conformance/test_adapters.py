@@ -1,4 +1,4 @@
-"""The adapters pass the conformance suites; Python's own modules, pyarrow and openpyxl write and read for them."""
+"""The adapters pass the conformance suites; Python's modules, pyarrow and openpyxl write and read for them."""
 
 from __future__ import annotations
 

@@ -138,6 +138,8 @@ class Feed(Taker):
     def _put(self, item: Sequence[Row] | IO[bytes]) -> None:
         with self._changed:
             self._queue.append(item)
+            if self._is_closed:
+                self._drop_queue()
             self._changed.notify_all()
 
     # The iterator's end.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -174,9 +174,11 @@ class _Attempt:
             rejects = _RejectsPart(task.rejects)
             undo.callback(rejects.discard)
             chain = Chain(pipe, writer, task.output_schema)
-            with self._says_why_so_far(), _hooks(chain):
+            # Closed, not dropped: an error that is kept would keep the reader, and its file.
+            blocks = contextlib.closing(self._numbered_blocks())
+            with self._says_why_so_far(), _hooks(chain), blocks as numbered:
                 pipe.executor.drive(
-                    self._numbered_blocks(),
+                    numbered,
                     lambda item: item.through(chain),
                     lambda outcome: self._write(outcome, writer, rejects),
                     chain.ordered,
@@ -193,7 +195,7 @@ class _Attempt:
         except RunStopped as error:
             raise RunStopped(str(error), tuple(self._summary.items())) from error
 
-    def _numbered_blocks(self) -> Iterator[_Numbered]:
+    def _numbered_blocks(self) -> Generator[_Numbered, None, None]:
         """Each block with the number of its first record."""
         task = self._task
         pipe = task.pipe

@@ -238,7 +238,7 @@ def test_rejects_are_written_to_a_workbook(tmp_path: Path) -> None:
     )
     found = [dict(zip(header, row, strict=True)) for row in rows]
     assert [(row["n"], row["_row"], row["_stage"]) for row in found] == [
-        ('"x"', 2, "validate"),
+        ("x", 2, "validate"),
         (None, 3, "parse"),
     ]
     assert json.loads(found[0]["_errors"])[0]["type"] == "int_parsing"
