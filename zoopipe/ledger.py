@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoopipe.counts import Counts, total
+from zoopipe.redact import redact
 
 if TYPE_CHECKING:
     from zoopipe.adapters.base import FileRange
@@ -92,7 +93,7 @@ def _entry(entry: ShardEntry) -> dict[str, Any]:
         "shard": entry.shard,
         "attempts": entry.attempts,
         "ranges": [
-            {"path": part.path, "unit": part.unit, "start": part.start, "end": part.end}
+            {"path": redact(part.path), "unit": part.unit, "start": part.start, "end": part.end}
             for part in entry.ranges
         ],
         "counts": asdict(entry.counts),
@@ -103,7 +104,7 @@ def _entry(entry: ShardEntry) -> dict[str, Any]:
 
 def _file(part: Part) -> dict[str, Any]:
     return {
-        "path": str(_shown(part.path)),
+        "path": redact(str(_shown(part.path))),
         "rows": part.rows,
         "bytes": part.size_bytes,
         "xxh64": part.checksum,

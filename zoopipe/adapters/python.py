@@ -64,6 +64,7 @@ class PyGeneratorInputAdapter(InputAdapter):
     """
 
     reads_files = False
+    has_columns = False
 
     def __init__(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -43,6 +44,8 @@ class TextOutputAdapter(OutputAdapter):
         if not isinstance(output, str | os.PathLike) or not os.fspath(output):
             raise DeclarationError(f"output must be a path, not {output!r}")
         output = os.fspath(output)
+        if "\0" in output:
+            raise DeclarationError(f"output must be a path, and {output!r} has a NUL in it")
         if Path(output).suffix.lower() in _COMPRESSED:
             raise DeclarationError(
                 f"cannot write {output}: compressed outputs are not supported; "
@@ -53,6 +56,12 @@ class TextOutputAdapter(OutputAdapter):
     @property
     def output(self) -> str:
         return self._output
+
+    def at(self, output: str | os.PathLike[str]) -> TextOutputAdapter:
+        made = copy.copy(self)
+        # Only what the class itself checks of a path, for the options are known to be right.
+        TextOutputAdapter.__init__(made, output)
+        return made
 
     @abstractmethod
     def framing(self, columns: tuple[str, ...] | None) -> Framing:

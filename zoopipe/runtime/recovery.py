@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from zoopipe.errors import LedgerError, OutputError, ResumeError
 from zoopipe.runtime.fingerprint import differences
 from zoopipe.runtime.plan import PlannedPipe
 from zoopipe.runtime.state import Committing, Finished, State, at_home, finish_commit, read_state
-from zoopipe.storage.parts import Part, check_part
+from zoopipe.storage.parts import Part, check_part, writing
 from zoopipe.storage.staging import Staging, staging_folders
 
 logger = logging.getLogger(__name__)
@@ -79,6 +80,30 @@ def _make_ready(planned: PlannedPipe) -> None:
     planned.state.begin(planned.plan, planned.kept)
     for staging in planned.stagings:
         staging.clear({*kept, planned.state.path})
+    if planned.reject_staging is not None:
+        _note_owner(planned.reject_staging, planned.staging)
+
+
+# In the staging of an error output: where the output is in whose state it is spoken of.
+_OWNER = "owner"
+
+
+def _note_owner(reject_staging: Staging, staging: Staging) -> None:
+    path = reject_staging.file(_OWNER)
+    with writing(path):
+        path.write_text(os.path.relpath(staging.target, reject_staging.target.parent))
+
+
+def _owner_of(folder: Path) -> Path | None:
+    """The staging folder of the run's output, where a folder has the rejects of a run that was begun."""
+    try:
+        text = (folder / _OWNER).read_text()
+        owner = Staging(Path(os.path.normpath(folder.parent / text)))
+        state = read_state(owner)
+    except (OSError, OutputError, ValueError):
+        return None
+    rejects = None if state is None else state.begun.rejects_beside(owner)
+    return owner.folder if rejects is not None and Staging(rejects).folder == folder else None
 
 
 def _recover(staging: Staging, reject_staging: Staging | None) -> State | None:
@@ -93,13 +118,17 @@ def _recover(staging: Staging, reject_staging: Staging | None) -> State | None:
     state = read_state(staging)
     if state is None or state.committing is None:
         return state
+    if not staging.is_own:
+        # It names files to rename and to remove; only this user's own runs may say so.
+        raise OutputError(
+            f"cannot write {staging.target}: a run of another user was cut off while it published it; "
+            f"that user's `zoopipe clean {staging.target}` finishes it"
+        )
     with ExitStack() as stack:
-        rejects = state.begun.rejects
-        if rejects is not None and (
-            reject_staging is None or str(reject_staging.target) != rejects
-        ):
+        rejects = state.begun.rejects_beside(staging)
+        if rejects is not None and (reject_staging is None or reject_staging.target != rejects):
             # It had another error output.
-            reject_staging = Staging(Path(rejects))
+            reject_staging = Staging(rejects)
             reject_staging.acquire()
             stack.callback(reject_staging.remove)
         try:
@@ -158,7 +187,8 @@ def _kept(planned: PlannedPipe, state: State, is_staged: bool) -> Iterator[Finis
         if not 0 <= index < len(planned.input.shards):
             continue
         try:
-            found = at_home(finished, planned.staging, planned.reject_staging)
+            shard = planned.input.shards[index]
+            found = at_home(finished, shard, planned.staging, planned.reject_staging)
             for part in (found.result.part, found.result.rejects):
                 if part is not None and is_staged:
                     check_part(part)
@@ -185,12 +215,23 @@ def clean(paths: Sequence[Path]) -> list[Cleaned]:
 
     Effect: a dead run that was cut off while it published is published first.
     """
-    folders = dict.fromkeys(folder for path in paths for folder in staging_folders(path))
+    folders = [folder for path in paths for folder in staging_folders(path)]
     cleaned: dict[Path, Cleaned] = {}
     while folders:
-        folder, _ = folders.popitem()
-        cleaned[folder], beside = _clean(folder)
-        folders.update(dict.fromkeys(each for each in beside if each not in cleaned))
+        folder = folders.pop()
+        owner = _owner_of(folder)
+        if folder in cleaned:
+            continue
+        if owner is not None and owner not in cleaned:
+            # Its commit may be one to finish, which takes these rejects too.
+            folders += [folder, owner]
+        elif owner is not None and not cleaned[owner].is_gone:
+            cleaned[folder] = Cleaned(
+                folder, f"kept with {owner}: {cleaned[owner].sentence}", False
+            )
+        else:
+            cleaned[folder], beside = _clean(folder)
+            folders += beside
     return [cleaned[folder] for folder in sorted(cleaned)]
 
 
@@ -209,7 +250,7 @@ def _clean(folder: Path) -> tuple[Cleaned, list[Path]]:
         return Cleaned(folder, str(error), False), []
     if state is None:
         return Cleaned(folder, "removed", True), []
-    rejects = state.begun.rejects
-    beside = [] if rejects is None else staging_folders(Path(rejects))
+    rejects = state.begun.rejects_beside(staging)
+    beside = [] if rejects is None else staging_folders(rejects)
     sentence = "removed" if state.committing is None else "published and removed"
     return Cleaned(folder, sentence, True), beside

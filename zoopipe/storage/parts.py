@@ -145,9 +145,19 @@ class PartFile:
         if not self._file.closed:
             with writing(self.path):
                 if self._durable:
-                    os.fsync(self._file.fileno())
+                    self._sync()
                 self._file.close()
         return Part(self.path, rows, self._size, self._sum.hexdigest())
+
+    def _sync(self) -> None:
+        try:
+            os.fsync(self._file.fileno())
+        except OSError:
+            # What is read of it now is what is in memory, and the next fsync says nothing of what this one
+            # has lost: nobody is to take it for whole.
+            with suppress(OSError):
+                self.path.unlink()
+            raise
 
     def discard(self) -> None:
         """Closes and removes the file."""

@@ -128,6 +128,16 @@ def test_rows_without_a_model_are_as_they_were_read(
         assert list(output) == [{"a": "1", "b": "x"}, {"a": "2", "b": ""}]
 
 
+def test_rows_have_their_numbers_where_the_pipe_asks_for_them(
+    output: PyGeneratorOutputAdapter, tmp_path: Path
+) -> None:
+    given = [{"id": 5}, {"id": 6, "n": "taken"}, {"id": 7}]
+    errors = JSONOutputAdapter(tmp_path / "rejects")
+    with Pipe(PyGeneratorInputAdapter(given), output, errors, row_numbers="n"):
+        assert list(output) == [{"id": 5, "n": 1}, {"id": 7, "n": 3}]
+    assert (tmp_path / "rejects").read_text().count("row_numbers_taken") == 1
+
+
 def test_rejected_rows_are_left_out_and_written(
     output: PyGeneratorOutputAdapter, tmp_path: Path
 ) -> None:
