@@ -115,11 +115,10 @@ def reject_batch(
         text_array([_reasons_text(masking.reasons(item.stage, item.reasons)) for item in found]),
         text_array([masking.text(item.text) for item in found]),
     ]
-    held = batch
     if block.unparsed_columns is not None:
-        together = pa.Table.from_batches([held, block.unparsed_columns]).combine_chunks()
-        (held,) = together.to_batches() or [held]
-    original = masking.columns(held.take(int64_array([item.row for item in found])))
+        together = pa.Table.from_batches([batch, block.unparsed_columns]).combine_chunks()
+        (batch,) = together.to_batches() or [batch]
+    original = masking.columns(batch.take(int64_array([item.row for item in found])))
     if whole:
         original = record_batch(text_array(list(map(_renamed, original.column(0).to_pylist()))))
     fields = [

@@ -189,7 +189,6 @@ def test_neither_pandas_nor_polars_is_imported() -> None:
     script = (
         "import sys, pyarrow as pa\n"
         "from zoopipe import FrameInputAdapter, FrameOutputAdapter, Pipe\n"
-        "batch = pa.RecordBatch.from_buffers if False else None\n"
         "table = pa.Table.from_arrays([pa.nulls(3)], names=['a'])\n"
         "output = FrameOutputAdapter()\n"
         "Pipe(FrameInputAdapter(table), output).run()\n"
