@@ -12,9 +12,12 @@ if TYPE_CHECKING:
     from zoopipe.adapters.arrow import ArrowInputAdapter, ArrowOutputAdapter
     from zoopipe.adapters.base import InputAdapter, OutputAdapter
     from zoopipe.adapters.csv import CSVInputAdapter, CSVOutputAdapter
+    from zoopipe.adapters.excel import ExcelInputAdapter, ExcelOutputAdapter
     from zoopipe.adapters.formats import Format, adapter_for
+    from zoopipe.adapters.frames import FrameInputAdapter, FrameOutputAdapter
     from zoopipe.adapters.json import JSONInputAdapter, JSONOutputAdapter
     from zoopipe.adapters.parquet import ParquetInputAdapter, ParquetOutputAdapter
+    from zoopipe.adapters.python import PyGeneratorInputAdapter, PyGeneratorOutputAdapter
     from zoopipe.errors import (
         DeclarationError,
         EngineError,
@@ -56,8 +59,11 @@ _HOMES = {
     "zoopipe.adapters.base": ("InputAdapter", "OutputAdapter"),
     "zoopipe.adapters.csv": ("CSVInputAdapter", "CSVOutputAdapter"),
     "zoopipe.adapters.formats": ("Format", "adapter_for"),
+    "zoopipe.adapters.excel": ("ExcelInputAdapter", "ExcelOutputAdapter"),
+    "zoopipe.adapters.frames": ("FrameInputAdapter", "FrameOutputAdapter"),
     "zoopipe.adapters.json": ("JSONInputAdapter", "JSONOutputAdapter"),
     "zoopipe.adapters.parquet": ("ParquetInputAdapter", "ParquetOutputAdapter"),
+    "zoopipe.adapters.python": ("PyGeneratorInputAdapter", "PyGeneratorOutputAdapter"),
     "zoopipe.errors": (
         "DeclarationError",
         "EngineError",
@@ -108,8 +114,12 @@ __all__ = [
     "EngineError",
     "EntryStatus",
     "EntryTypedDict",
+    "ExcelInputAdapter",
+    "ExcelOutputAdapter",
     "FlowReport",
     "Format",
+    "FrameInputAdapter",
+    "FrameOutputAdapter",
     "FunctionHook",
     "HookError",
     "HookPriority",
@@ -132,6 +142,8 @@ __all__ = [
     "PipeManager",
     "PipeReport",
     "PipeStatus",
+    "PyGeneratorInputAdapter",
+    "PyGeneratorOutputAdapter",
     "RayEngine",
     "ResumeError",
     "RetryPolicy",

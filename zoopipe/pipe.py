@@ -71,6 +71,11 @@ class Pipe:
         _check_type("output_adapter", output_adapter, OutputAdapter)
         if error_output_adapter is not None:
             _check_type("error_output_adapter", error_output_adapter, OutputAdapter)
+            if error_output_adapter.takes_rows:
+                raise DeclarationError(
+                    f"{error_output_adapter!r} gives accepted rows, and cannot be an error output: use a "
+                    "file, or a FrameOutputAdapter"
+                )
         if executor is not None:
             _check_type("executor", executor, BaseExecutor)
         if schema_model is not None:

@@ -1,12 +1,14 @@
-"""CSV and JSON pass the adapter conformance suites; Python's own modules write and read for them."""
+"""The adapters pass the conformance suites; Python's modules, pyarrow and openpyxl write and read for them."""
 
 from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
 from pathlib import Path
 
+import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -15,6 +17,8 @@ from zoopipe import (
     ArrowOutputAdapter,
     CSVInputAdapter,
     CSVOutputAdapter,
+    ExcelInputAdapter,
+    ExcelOutputAdapter,
     JSONInputAdapter,
     JSONOutputAdapter,
     ParquetInputAdapter,
@@ -150,3 +154,31 @@ class TestArrowStreamOutput(OutputConformance):
 
     def read(self, path: Path) -> list[dict[str, str]]:
         return list(pa.ipc.open_stream(path.read_bytes()).read_all().to_pylist())
+
+
+class TestExcelInput(InputConformance):
+    can_be_cut = False
+
+    def write(self, path: Path, rows: list[dict[str, str]]) -> None:
+        book = openpyxl.Workbook()
+        for row in (("id", "name"), *(tuple(row.values()) for row in rows)):
+            book.active.append(row)
+        book.save(path)
+
+    def adapter(self, path: Path) -> ExcelInputAdapter:
+        return ExcelInputAdapter(path)
+
+    def expected(self, rows: list[dict[str, str]]) -> list[dict[str, str | None]]:
+        # An empty text is a blank cell.
+        return [{name: text or None for name, text in row.items()} for row in rows]
+
+
+class TestExcelOutput(OutputConformance):
+    def adapter(self, path: Path) -> ExcelOutputAdapter:
+        return ExcelOutputAdapter(path)
+
+    def read(self, path: Path) -> list[dict[str, str]]:
+        header, *rows = openpyxl.load_workbook(io.BytesIO(path.read_bytes())).active.iter_rows(
+            values_only=True
+        )
+        return [dict(zip(header, [cell or "" for cell in row], strict=True)) for row in rows]

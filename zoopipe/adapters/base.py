@@ -24,10 +24,10 @@ from zoopipe.storage.parts import Part, PartFile
 from zoopipe.storage.urls import is_url
 
 # Enough to tell a column's type from, where only values can tell it.
-_SAMPLE_ROWS = 1000
+SAMPLE_ROWS = 1000
 
 #: What the ends of a range count.
-Unit = Literal["bytes", "row groups", "batches", "rows", "keys"]
+Unit = Literal["bytes", "row groups", "batches", "rows", "keys", "calls"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +159,8 @@ class Block:
         unit: what `start` and `end` count.
         whole: gives the rows of `batch` with all columns of the input, where it has only those that were
             asked for; asked only when a row is rejected.
+        values: the rows of `batch` as Python values, where they are such as Arrow does not hold; `batch` then
+            has but their number, and `whole` gives them as text.
         origins: for each record where it stood, in inputs that `keep_origins`.
         unparsed_columns: the columns of records that did not parse and have some all the same.
     """
@@ -174,6 +176,7 @@ class Block:
     bytes_read: int
     unit: Unit = "bytes"
     whole: Callable[[], pa.RecordBatch] | None = None
+    values: Sequence[dict[str, Any]] | None = None
     origins: Sequence[Origin] | None = None
     unparsed_columns: pa.RecordBatch | None = None
 
@@ -182,12 +185,17 @@ class Block:
         """What was read for this block."""
         return FileRange(self.source, self.start, self.end, unit=self.unit)
 
+    def all_columns(self) -> pa.RecordBatch:
+        """The rows of `batch` with all columns of the input."""
+        return self.batch if self.whole is None else self.whole()
+
 
 class InputAdapter(ABC):
     """Reads one format. Making one does no I/O; bad options raise `DeclarationError` at once.
 
     Attributes:
         prunes: whether `read` may be given some of the columns only.
+        reads_files: whether the paths of ranges are files, which every worker has to have.
         has_columns: whether all records have the same columns; where not, each is a whole record.
         finds_starts: whether the first record after any byte is found for sure, and not guessed.
         has_delimiters: whether a record has a byte at least for each column.
@@ -195,6 +203,7 @@ class InputAdapter(ABC):
     """
 
     prunes: bool = False
+    reads_files: bool = True
     has_columns: bool = True
     finds_starts: bool = False
     has_delimiters: bool = False
@@ -223,6 +232,13 @@ class InputAdapter(ABC):
             InputError: the input vanished, or is damaged.
         """
 
+    def types(self, plan: InputPlan) -> pa.Schema:
+        """The types that hold whatever is in the columns of an input that has no schema: texts, by default.
+
+        The driver asks for them where the types of an output or an error output are those of the input.
+        """
+        return pa.schema([(name, pa.string()) for name in plan.columns or ()])
+
     def sample(self, plan: InputPlan) -> pa.RecordBatch | None:
         """The first rows, the same however the input is cut; None where there are none.
 
@@ -235,7 +251,7 @@ class InputAdapter(ABC):
         whole = replace(plan.shards[0], ranges=tuple(ranges))
         for block in self.read(whole, plan.columns):
             if block.batch.num_rows:
-                return block.batch.slice(0, _SAMPLE_ROWS)
+                return block.batch.slice(0, SAMPLE_ROWS)
         return None
 
     def restored(self, rows: Sequence[Row], columns: tuple[str, ...] | None) -> pa.RecordBatch:
@@ -285,7 +301,7 @@ class PartWriter(Protocol):
         """Turns a batch into bytes; pure, called from any thread, in any order.
 
         Args:
-            batch: the rows.
+            batch: the rows; a list of dicts where the adapter `takes_rows`.
             selection: which of them are to be written; None for all. Positions of rows that are
                 refused count among these.
         """
@@ -295,6 +311,39 @@ class PartWriter(Protocol):
 
     def close(self) -> Part:
         """Ends the part, and says what it holds: it is whole, and, where it leads, durable."""
+
+
+class Taker(ABC):
+    """Who takes an output's rows while its run goes on; called in the driver, and never waits."""
+
+    @abstractmethod
+    def begin(self, shards: int) -> None:
+        """A run begins."""
+
+    @abstractmethod
+    def has_room(self, shard: int) -> bool:
+        """Whether an attempt at a shard may be launched; that of the lowest that is not taken always may."""
+
+    @abstractmethod
+    def take(self, part: Part) -> None:
+        """A shard is done, and all before it are: they come in order. The part is there until the run ends."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Looks whether the rows are still wanted; asked again and again.
+
+        Raises:
+            RunStopped: they are not, and the run is to be stopped.
+            OutputError: the run fails.
+        """
+
+    @abstractmethod
+    def ended(self, error: str | None) -> None:
+        """The run has ended; `error` says why it was not completed."""
+
+    @abstractmethod
+    def leave(self) -> None:
+        """Nothing of the run goes on any more, and nothing of it is staged."""
 
 
 class OutputAdapter(ABC):
@@ -312,6 +361,8 @@ class OutputAdapter(ABC):
         codec: how a file of bytes is compressed when it is published, as a whole; None where it is not, or
             where the format does that itself.
         storage: where the output is, if it is a URL.
+        takes_rows: whether its parts encode lists of dicts, as `model_dump()` gives them, in place of batches.
+        taker: who takes its rows while the run goes on.
     """
 
     nonfinite: NonFinite = "null"
@@ -320,6 +371,8 @@ class OutputAdapter(ABC):
     schema: pa.Schema | None = None
     codec: str | None = None
     storage: Storage = LOCAL
+    takes_rows: bool = False
+    taker: Taker | None = None
 
     @property
     @abstractmethod

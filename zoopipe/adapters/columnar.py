@@ -205,7 +205,9 @@ def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array:
     if column.type == kind:
         return column
     if _types.is_dictionary(column.type):
-        return _cast(column.dictionary_decode(), kind)
+        # The values first: there is no kernel that takes views.
+        values = _cast(column.dictionary, kind)
+        return pa.DictionaryArray.from_arrays(column.indices, values).dictionary_decode()
     if _types.is_run_end_encoded(column.type):
         return _cast(pc.run_end_decode(column), kind)
     if isinstance(column.type, pa.BaseExtensionType):

@@ -87,7 +87,7 @@ _OURS = (
         "excel",
         "zoopipe.adapters.excel:ExcelInputAdapter",
         "zoopipe.adapters.excel:ExcelOutputAdapter",
-        extensions=(".xlsx", ".xls", ".xlsb", ".ods"),
+        extensions=(".xlsx", ".xlsm", ".xls", ".xlsb", ".ods"),
         extra="excel",
     ),
     Format(

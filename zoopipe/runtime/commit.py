@@ -209,4 +209,6 @@ def _names_in(results: Sequence[ShardResult], home: Staging) -> tuple[str, ...]:
             if is_record_batch(batch.schema):
                 for row in rows_of(batch.select([0])):
                     names.update(dict.fromkeys(row))
+            else:
+                names.update(dict.fromkeys(batch.schema.names))
     return tuple(name for name in names if name not in META_NAMES)

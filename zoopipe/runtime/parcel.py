@@ -260,7 +260,7 @@ def check_storage(task: Task, here: str) -> None:
         InputError: it has not the input, or another one.
         OutputError: it has not the staging folder, which the driver made.
     """
-    for part in task.shard.ranges:
+    for part in task.shard.ranges if task.pipe.input_adapter.reads_files else ():
         path = task.shard.file_of(part)
         if not is_local(path):
             # Who reads it says what is wrong with it, and reaches as far from everywhere.

@@ -51,6 +51,10 @@ class PipeRun:
         self._starts = StartCheck(planned.pipe.input_adapter, planned.input.columns)
         first = planned.input.first_record
         self._published: tuple[Part, ...] = planned.published
+        self._taker = planned.pipe.output_adapter.taker
+        self._taken = 0
+        if self._taker is not None:
+            self._taker.begin(len(planned.input.shards))
         self._begin([ShardRun(shard, first) for shard in planned.input.shards])
 
     def _begin(self, shards: list[ShardRun]) -> None:
@@ -91,7 +95,14 @@ class PipeRun:
         waits."""
         if not self.is_waiting:
             return math.inf
-        return min(self._shards[index].not_before for index in self._waiting)
+        return min(
+            (self._shards[index].not_before for index in self._waiting if self._has_room(index)),
+            default=math.inf,
+        )
+
+    def _has_room(self, shard: int) -> bool:
+        """Whether whoever takes the rows is so far that the shard may begin."""
+        return self._taker is None or self._counting or self._taker.has_room(shard)
 
     @property
     def running(self) -> list[Task]:
@@ -104,9 +115,9 @@ class PipeRun:
         if not self.is_waiting:
             return None
         ready = [index for index in self._waiting if self._shards[index].not_before <= now]
-        if not ready:
+        index = min(ready, default=None)
+        if index is None or not self._has_room(index):
             return None
-        index = min(ready)
         self._waiting.remove(index)
         shard, planned = self._shards[index], self.planned
         staging, reject_staging = planned.staging, planned.reject_staging
@@ -200,10 +211,28 @@ class PipeRun:
             self._shards[wrong].starts_at(offset)
             self._waiting.add(wrong)
         self._retry_doubtful()
+        self._hand_over()
         if len(self.results) == len(self._shards):
             check_tiling(self.planned.input.shards, self.results)
             if self._counting:
                 self._run_counted()
+
+    def _hand_over(self) -> None:
+        """Gives the shards that are done, and begin where the one before ends, to who takes them."""
+        if self._taker is None or self._counting:
+            return
+        while self._taken < len(self._shards):
+            result = self._shards[self._taken].result
+            if result is None:
+                return
+            if result.part is not None:
+                self._taker.take(result.part)
+            self._taken += 1
+
+    def check_taker(self) -> None:
+        """Raises what the output's taker has to say; see `Taker.check`."""
+        if self._taker is not None and not self.is_finished:
+            self._taker.check()
 
     def doubts(self, task: Task) -> bool:
         """Whether an attempt may have failed because its shard did not begin at a record.
@@ -280,6 +309,9 @@ class PipeRun:
         self._waiting.clear()
         with self._lock:
             self.error, self.status = error, status
+        if self._taker is not None:
+            is_done = status is PipeStatus.COMPLETED
+            self._taker.ended(None if is_done else error or "the run was stopped before its end")
 
     def give_up(self) -> None:
         """Notes that too many rows were rejected: nothing more is launched, and what runs is being

@@ -87,6 +87,8 @@ class PlannedPipe:
                 staging.release()
             else:
                 staging.remove()
+        if not stays and self.pipe.output_adapter.taker is not None:
+            self.pipe.output_adapter.taker.leave()
 
 
 def plan_pipes(pipes: Sequence[Pipe], shards: int, merge: bool) -> list[PlannedPipe]:
@@ -122,7 +124,7 @@ def _plan_pipe(index: int, pipe: Pipe, shards: int, merge: bool) -> PlannedPipe:
         reject_staging = _staging(pipe.error_output_adapter)
         if reject_staging.target == staging.target:
             raise OutputError(f"output and error output are both {staging.target}")
-        rejects = reject_schema(pipe.error_output_adapter, plan)
+        rejects = reject_schema(pipe.input_adapter, pipe.error_output_adapter, plan)
     if not merge:
         for each in filter(None, (staging, reject_staging)):
             # The names are longer, and others may be there.

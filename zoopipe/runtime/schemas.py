@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from zoopipe.adapters.base import InputPlan, OutputAdapter
-from zoopipe.columns import encoded_field
+from zoopipe.adapters.base import InputAdapter, InputPlan, OutputAdapter
+from zoopipe.columns import encoded_field, is_record_batch
 from zoopipe.errors import DeclarationError
 from zoopipe.records import parse_records
 from zoopipe.stages.rejects import META_NAMES, META_SCHEMA, original_name
@@ -61,7 +61,7 @@ def _types(pipe: Pipe, plan: InputPlan) -> pa.Schema:
     if plan.schema is not None:
         return plan.schema
     if plan.columns is not None:
-        return pa.schema([(name, pa.string()) for name in plan.columns])
+        return pipe.input_adapter.types(plan)
     return _found_types(pipe, plan)
 
 
@@ -80,6 +80,8 @@ def _found_types(pipe: Pipe, plan: InputPlan) -> pa.Schema:
         DeclarationError: there is no record to tell them from.
     """
     sample = pipe.input_adapter.sample(plan)
+    if sample is not None and not is_record_batch(sample.schema):
+        return _never_null(sample)
     records = [] if sample is None else parse_records(sample.column(0).to_pylist()).values
     rows = [record for record in records if isinstance(record, dict)]
     if not rows:
@@ -87,11 +89,15 @@ def _found_types(pipe: Pipe, plan: InputPlan) -> pa.Schema:
             f"the columns of {pipe.output_adapter.output} are not known, for no record is at the start of "
             "the input: give the pipe a model, or the output a schema="
         )
-    found = from_rows(rows)
+    return _never_null(from_rows(rows))
+
+
+def _never_null(sample: pa.RecordBatch) -> pa.Schema:
+    """The types of a sample; JSON, which holds whatever may come, where all of a column is null."""
     return pa.schema(
         [
-            encoded_field(field.name, "json") if column.null_count == len(rows) else field
-            for field, column in zip(found.schema, found.columns, strict=True)
+            encoded_field(field.name, "json") if column.null_count == len(column) else field
+            for field, column in zip(sample.schema, sample.columns, strict=True)
         ]
     )
 
@@ -110,14 +116,16 @@ def numbered_schema(pipe: Pipe, schema: pa.Schema | None) -> pa.Schema | None:
     return schema.append(pa.field(name, pa.int64() if pipe.output_adapter.typed else pa.null()))
 
 
-def reject_schema(adapter: OutputAdapter, plan: InputPlan) -> pa.Schema | None:
+def reject_schema(
+    source: InputAdapter, adapter: OutputAdapter, plan: InputPlan
+) -> pa.Schema | None:
     """The columns of an error output: those of the input, then why a row was rejected; None where
     records have columns of their own."""
     if plan.columns is None:
         return None
     if not adapter.typed:
         return names_only((*map(original_name, plan.columns), *META_NAMES))
-    types = plan.schema or pa.schema([(name, pa.string()) for name in plan.columns])
+    types = plan.schema or source.types(plan)
     originals = (each.with_name(original_name(each.name)) for each in types)
     # Of a record that did not parse no column is known.
     return pa.schema([*(each.with_nullable(True) for each in originals), *META_SCHEMA])

@@ -37,6 +37,9 @@ class StartCheck:
     ) -> None:
         """Begins, unless that goes on, or was done when no fewer shards were left; arguments as for
         `sure_shards`."""
+        if all(shard.ranges[0].exact for shard in shards):
+            # There is no guess, and to read an input once more may cost what it gives.
+            return
         left = results.count(None)
         if left == self._left or (self._going_on is not None and not self._going_on.done()):
             return

@@ -329,12 +329,24 @@ class Supervisor:
                 attempt.kill()
         self._watch_shortage(now)
         for run in self._runs:
+            self._watch_taker(run)
             if not run.is_finished and exceeds_early(run):
                 run.give_up()
                 self._ask_to_stop(run, _LAST_WORDS_S)
             if run.is_given_up:
                 self._fail(run, too_many(run))
                 run.planned.leave(is_done=False)
+
+    def _watch_taker(self, run: PipeRun) -> None:
+        """Ends a pipe whose rows nobody takes."""
+        if run.index in self._commits:
+            return
+        try:
+            run.check_taker()
+        except RunStopped:
+            self._end(run, PipeStatus.ABORTED, None)
+        except ZooPipeError as error:
+            self._fail(run, str(error))
 
     def _watch_shortage(self, now: float) -> None:
         """Fails what waits for a worker for too long while none runs."""

@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
@@ -194,9 +194,11 @@ class _Attempt:
             rejects = _RejectsPart(task.rejects, pipe.error_output_adapter)
             undo.callback(rejects.discard)
             chain = Chain(pipe, writer, task.output_schema)
-            with self._says_why_so_far(), _hooks(chain):
+            # Closed, not dropped: an error that is kept would keep the reader, and its file.
+            blocks = contextlib.closing(self._numbered_blocks())
+            with self._says_why_so_far(), _hooks(chain), blocks as numbered:
                 self._executor().drive(
-                    self._numbered_blocks(),
+                    numbered,
                     lambda item: self._work(item, chain),
                     lambda outcome: self._write(outcome, writer, rejects),
                     chain.ordered,
@@ -229,11 +231,12 @@ class _Attempt:
         except RunStopped as error:
             raise RunStopped(str(error), tuple(self._summary.items())) from error
 
-    def _numbered_blocks(self) -> Iterator[_Numbered]:
+    def _numbered_blocks(self) -> Generator[_Numbered, None, None]:
         """Each block with the number of its first record."""
         task = self._task
         pipe = task.pipe
-        most = None if pipe.is_columnar else pipe.executor.get_batch_size()
+        is_columnar = pipe.is_columnar and not pipe.output_adapter.takes_rows
+        most = None if is_columnar else pipe.executor.get_batch_size()
         blocks = read_blocks(pipe.input_adapter, task.shard, task.columns, most)
         with contextlib.closing(blocks):
             for block in blocks:

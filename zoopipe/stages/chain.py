@@ -78,6 +78,7 @@ class Chain:
         batch_rows = pipe.executor.get_batch_size()
         output = pipe.output_adapter
         self._takes_columns = output.needs_columns
+        self._writes_rows = output.takes_rows
         self._types = _own_types(schema, pipe.row_numbers) if output.typed else None
         # In text that is not yet typed `null` would be None, and not what it was.
         self._nonfinite: NonFinite = "constants" if output.typed else output.nonfinite
@@ -97,8 +98,9 @@ class Chain:
         self._rows_after = any(
             not isinstance(hook, ColumnHook) for hook in pipe.post_validation_hooks
         ) or (self._types is not None and model is not None and not json_says_all(model))
+        self._rows_after = self._rows_after or self._writes_rows
         whole_rows = self._plan is not None and not self._plan.columnar
-        self._makes_rows = whole_rows or not pipe.is_columnar
+        self._makes_rows = whole_rows or self._writes_rows or not pipe.is_columnar
         self._wants_entries = pipe.has_entries
         self._wants_rejects = pipe.error_output_adapter is not None
         # Records of JSON that go straight to validation are parsed there, where they need it.
@@ -168,7 +170,10 @@ class Chain:
 
     def _process(self, block: Block, shard_record: int, input_record: int) -> Outcome:
         objects_only = self._plan is None
-        flow = Flow(block, block.batch) if self._plan_reads else Flow.of(block, objects_only)
+        if self._plan_reads and block.values is None:
+            flow = Flow(block, block.batch)
+        else:
+            flow = Flow.of(block, objects_only)
         if self._wants_entries:
             make_entries(flow, input_record)
         self._before(flow, self._store)
@@ -243,6 +248,8 @@ class Chain:
 
     def _encode(self, flow: Flow, input_record: int) -> Encoded:
         """The bytes of the rows; rows that the output cannot hold are refused."""
+        if self._writes_rows:
+            return self._writer.encode(self._dicts(flow, input_record))
         batch, selection = flow.batch, flow.selection
         if batch is None and self._types is not None:
             batch = self._conformed(flow, self._types)
@@ -259,6 +266,18 @@ class Chain:
         for position, reason in encoded.refused:
             flow.refuse(position, "write", [reason])
         return encoded
+
+    def _dicts(self, flow: Flow, input_record: int) -> list[Any]:
+        """The rows as dicts, for an output that takes them."""
+        assert flow.selection is None, "refused rows are left out where values are asked for"
+        rows, name = flow.rows(), self._row_numbers
+        if name is None:
+            return rows
+        # Rows that have a column of this name are refused, for which their keys are enough.
+        keys = utf8_array([to_json(dict.fromkeys(row)) for row in rows])
+        numbers = numbered(flow, record_batch(keys), name, input_record).column(name).to_pylist()
+        pairs = zip(flow.rows(), numbers, strict=True)
+        return [{**row, name: number} for row, number in pairs]
 
     def _conformed(self, flow: Flow, types: pa.Schema) -> pa.RecordBatch:
         """Rows of Python values in the types of the output; those that do not fit are refused."""

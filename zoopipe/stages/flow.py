@@ -75,6 +75,8 @@ class Flow:
         Args:
             objects_only: refuse records that are JSON but no object.
         """
+        if block.values is not None:
+            return cls(block, None, values=list(block.values))
         flow = cls(block, block.batch)
         if is_record_batch(block.batch.schema):
             flow._parse(objects_only)

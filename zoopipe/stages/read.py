@@ -22,15 +22,19 @@ def read_blocks(
         most_records: the most that a block may hold; where rows go through Python, so that progress
             is shown, and a stop obeyed, while a block's worth of them is still on its way.
     """
-    blocks = adapter.read(shard, columns)
+    read = blocks = adapter.read(shard, columns)
     if shard.skip or shard.limit is not None:
         blocks = _trimmed(blocks, shard.skip, shard.limit)
-    # A generator can be closed, and with it the file that is read.
-    for block in blocks:
-        if most_records is None or block.records <= most_records:
-            yield block
-        else:
-            yield from cut_block(block, range(most_records, block.records, most_records))
+    try:
+        for block in blocks:
+            if most_records is None or block.records <= most_records:
+                yield block
+            else:
+                yield from cut_block(block, range(most_records, block.records, most_records))
+    finally:
+        # A generator can be closed, and with it the file that is read, however this ends.
+        if isinstance(read, Generator):
+            read.close()
 
 
 def _trimmed(blocks: Iterator[Block], skip: int, limit: int | None) -> Iterator[Block]:
@@ -56,6 +60,8 @@ def _slice(block: Block, low: int, high: int) -> Block:
         count = bisect_left(rows, high) - first
         block.row_records = [record - low for record in rows[first : first + count]]
     block.batch = block.batch.slice(first, count)
+    if block.values is not None:
+        block.values = block.values[first : first + count]
     if all_columns is not None:
         block.whole = lambda: all_columns().slice(first, count)
     block.unparsed = [

@@ -96,11 +96,12 @@ def reject_batch(
         first_record: the number of the block's first record in its shard, from 0.
         masking: hides what is secret in them.
     """
-    whole = is_record_batch(block.batch.schema)
+    batch = block.all_columns()
+    whole = is_record_batch(batch.schema)
     found = _in_order(block, refused)
     for item in found:
         if whole and item.row is not None and item.row < block.batch.num_rows:
-            cell = block.batch.column(0)[item.row].as_py()
+            cell = batch.column(0)[item.row].as_py()
             # Records that ended their worker are rejected without a look at them.
             unread = item.stage == "worker" and parse_records([cell]).unparsed
             if item.stage == "parse" or unread or not _has_columns(cell):
@@ -114,11 +115,10 @@ def reject_batch(
         text_array([_reasons_text(masking.reasons(item.stage, item.reasons)) for item in found]),
         text_array([masking.text(item.text) for item in found]),
     ]
-    held = block.batch if block.whole is None else block.whole()
     if block.unparsed_columns is not None:
-        together = pa.Table.from_batches([held, block.unparsed_columns]).combine_chunks()
-        (held,) = together.to_batches() or [held]
-    original = masking.columns(held.take(int64_array([item.row for item in found])))
+        together = pa.Table.from_batches([batch, block.unparsed_columns]).combine_chunks()
+        (batch,) = together.to_batches() or [batch]
+    original = masking.columns(batch.take(int64_array([item.row for item in found])))
     if whole:
         original = record_batch(text_array(list(map(_renamed, original.column(0).to_pylist()))))
     fields = [

@@ -76,12 +76,16 @@ class InputConformance:
         """The adapter, for a file."""
         raise NotImplementedError("adapter is the binder's to define")
 
+    def expected(self, rows: Rows) -> Sequence[dict[str, Any]]:
+        """What the input makes of rows: the same, unless its format has no such texts."""
+        return rows
+
     @pytest.mark.parametrize("shards", [1, 2, 3, 7, 64])
     def test_rows_are_read_once_and_in_order_when_cut(self, tmp_path: Path, shards: int) -> None:
         rows = sample_rows(200)
         self.write(tmp_path / "in", rows)
         count = _run(self.adapter(tmp_path / "in"), JSONOutputAdapter(tmp_path / "out"), shards)
-        assert json_rows(tmp_path / "out") == rows
+        assert json_rows(tmp_path / "out") == self.expected(rows)
         assert (count > 1) is (self.can_be_cut and shards > 1)
         assert count <= shards
 
@@ -96,7 +100,7 @@ class InputConformance:
         adapter = self.adapter(tmp_path / "in")
         for each in (adapter, adapter, pickle.loads(pickle.dumps(adapter))):
             _run(each, JSONOutputAdapter(tmp_path / "out"), 2)
-            assert json_rows(tmp_path / "out") == rows
+            assert json_rows(tmp_path / "out") == self.expected(rows)
 
     def test_shards_are_numbered_and_pickle(self, tmp_path: Path) -> None:
         self.write(tmp_path / "in", sample_rows(50))
