@@ -77,7 +77,20 @@ def _places(rejected: Path) -> list[int]:
 def _lines(output: Path) -> Iterator[bytes]:
     for name in _files(output):
         with name.open("rb") as file:
-            yield from file
+            if file.read(4) == b"PAR1":
+                yield from _parquet_lines(name)
+            else:
+                file.seek(0)
+                yield from file
+
+
+def _parquet_lines(path: Path) -> Iterator[bytes]:
+    """The rows of a Parquet file as JSON."""
+    import pyarrow.parquet as pq
+    from pydantic_core import to_json
+
+    for batch in pq.ParquetFile(path).iter_batches():
+        yield from map(to_json, batch.to_pylist())
 
 
 def _chunks(output: Path) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""The input of most cases: a file of people, CSV or JSON Lines, the same for the same arguments."""
+"""The input of most cases: a file of people, CSV, JSON Lines or Parquet, the same for the same arguments."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 HEADER = ("id", "name", "email", "age", "score", "active", "born")
 SEED = 20260131
 _COPY_BYTES = 1 << 20
+_ROW_GROUP_ROWS = 1 << 17
 
 _FIRST = "Ana Bram Chloé Dmitri Elif Farid Greta Hiroshi Ingrid João Kwame Lena Mateo Nadia Olu"
 _LAST = "Alvarez Bauer Costa Dubois Eriksen Fischer García Haddad Ivanov Jansen Okafor O'Neill"
@@ -69,6 +70,26 @@ def write_people_as_json(path: Path, rows: int, bad_share: float) -> None:
 def people_as_json(rows: int, bad_share: float = 0.0) -> partial[None]:
     """A maker of such a file, to be called with its path."""
     return partial(write_people_as_json, rows=rows, bad_share=bad_share)
+
+
+def write_people_as_parquet(path: Path, rows: int) -> None:
+    """Writes the same rows as Parquet: each column in the type of its field, compressed with zstd."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = zip(*_people(rows, 0.0), strict=True)
+    kinds = (pa.int64(), None, None, pa.int64(), pa.float64(), pa.bool_(), pa.date32())
+    arrays = [
+        pa.array(column, pa.string()).cast(kind or pa.string())
+        for column, kind in zip(columns, kinds, strict=True)
+    ]
+    table = pa.Table.from_arrays(arrays, names=list(HEADER))
+    pq.write_table(table, path, compression="zstd", row_group_size=_ROW_GROUP_ROWS)
+
+
+def people_as_parquet(rows: int) -> partial[None]:
+    """A maker of such a file, to be called with its path."""
+    return partial(write_people_as_parquet, rows=rows)
 
 
 def first_and_last(rng: random.Random) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ __all__ = [
     "items",
     "items_pipe",
     "kill_self",
+    "match_for_ever",
     "python",
     "script_file",
     "staged",
@@ -95,6 +97,11 @@ class While:
 def kill_self() -> None:
     """`kill -9` of the process that calls it."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def match_for_ever() -> None:
+    """A match that does not come back either, and keeps Python's lock from all other threads."""
+    re.match(r"(a+)+$", "a" * 64 + "b")
 
 
 def block_for_ever() -> None:

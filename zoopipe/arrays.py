@@ -154,9 +154,10 @@ def int32_scalar(value: int) -> pa.Int32Scalar:
     return int64_scalar(value).cast(pa.int32())
 
 
-def repeat(value: str, length: int) -> pa.StringArray:
-    """A string array that holds `value` `length` times."""
-    return text_array([value]).take(zeros(length))
+def counted_array(start: int, length: int) -> pa.Int64Array:
+    """The 64-bit integers from `start` on, `length` of them."""
+    data = array("q", range(start, start + length))
+    return pa.Array.from_buffers(pa.int64(), length, [None, pa.py_buffer(data)])
 
 
 def nulls(length: int) -> pa.StringArray:

@@ -22,14 +22,15 @@ def check_whole(name: str, value: object, least: int) -> None:
         raise DeclarationError(f"{name} must be a whole number from {least}, not {value!r}")
 
 
-def check_seconds(name: str, value: object) -> None:
-    """Refuses what is no number of seconds from 0.
+def check_seconds(name: str, value: object, above: bool = False) -> None:
+    """Refuses what is no number of seconds from 0, or above it.
 
     Raises:
         DeclarationError: naming the option and what was given.
     """
-    if not is_number(value) or not value >= 0:
-        raise DeclarationError(f"{name} must be a number of seconds from 0, not {value!r}")
+    if not is_number(value) or not value >= 0 or (above and value == 0):
+        least = "above" if above else "from"
+        raise DeclarationError(f"{name} must be a number of seconds {least} 0, not {value!r}")
 
 
 def check_unicode(path: str, error: type[InputError | OutputError]) -> None:

@@ -1,4 +1,4 @@
-"""The command line: `zoopipe run`, `convert`, `clean`, `doctor`, `explain` and `demo`.
+"""The command line: `zoopipe run`, `replay`, `convert`, `clean`, `doctor`, `explain` and `demo`.
 
 All that a run shows goes to stderr. Exit codes:
 
@@ -104,6 +104,12 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
             help="Go on where a run that was cut off had come to, and keep what is done if this one is.",
         ),
         click.option(
+            "--record-timeout",
+            type=click.FloatRange(0, min_open=True),
+            metavar="SECONDS",
+            help="How long a record may be in hooks and validation before it is rejected; by default for ever.",
+        ),
+        click.option(
             "--ledger",
             type=click.Path(dir_okay=False, path_type=Path),
             help="Write what was read, byte by byte, and what became of it to this file, as JSON.",
@@ -127,6 +133,50 @@ def run(target: str, **options: Any) -> None:
     _run_pipes(load_pipes(target), **options)
 
 
+@main.command()
+@click.argument("rejected", type=click.Path(exists=True, dir_okay=False))
+@click.option("--with", "target", metavar="MODULE:PIPE", required=True, help="What rejected them.")
+@click.option("--output", required=True, help="Where the rows go that pass now.")
+@click.option(
+    "--rejected", "still_rejected", help="Where those go that still do not; it may be REJECTED."
+)
+@click.option("--max-errors", help="How many may not, or what share of them, as 0.1%.")
+@click.option(
+    "--row-numbers", metavar="NAME", help="Write the number of each row's record, as this column."
+)
+@_run_options
+@_exits
+def replay(
+    rejected: str,
+    target: str,
+    output: str,
+    still_rejected: str | None,
+    max_errors: str | None,
+    row_numbers: str | None,
+    **options: Any,
+) -> None:
+    """Take rejected rows through a pipe again, after they, or the pipe, were mended.
+
+    REJECTED is a file that the pipe's error output has written. The rows keep their numbers in the original
+    input. CSV and JSON are told by the extensions of the files.
+    """
+    from zoopipe.replay import output_like
+
+    pipes = load_pipes(target)
+    if len(pipes) != 1:
+        raise DeclarationError(f"{target} is a list of {len(pipes)} pipes: name the one")
+    (pipe,) = pipes
+    errors = pipe.error_output_adapter
+    made = pipe.replaying(
+        rejected,
+        output_like(pipe.output_adapter, output),
+        None if still_rejected is None else output_like(errors, still_rejected),
+        int(max_errors) if max_errors and max_errors.isdecimal() else max_errors,
+        row_numbers,
+    )
+    _run_pipes([made], **options)
+
+
 def _run_pipes(
     pipes: Sequence[Any],
     workers: int | None,
@@ -135,6 +185,7 @@ def _run_pipes(
     address: str | None,
     merge: bool,
     resume: bool,
+    record_timeout: float | None,
     ledger: Path | None,
 ) -> None:
     from zoopipe.manager import PipeManager
@@ -143,10 +194,16 @@ def _run_pipes(
     made = make_engine(engine, address)
     if len(pipes) == 1:
         manager = PipeManager.parallelize_pipe(
-            pipes[0], workers or 1, merge, engine=made, shards=shards, resume=resume
+            pipes[0],
+            workers or 1,
+            merge,
+            engine=made,
+            shards=shards,
+            resume=resume,
+            record_timeout_s=record_timeout,
         )
     elif workers is None and shards is None and merge:
-        manager = PipeManager(pipes, made, resume=resume)
+        manager = PipeManager(pipes, made, resume=resume, record_timeout_s=record_timeout)
     else:
         raise DeclarationError(
             "--workers, --shards and --no-merge are for one pipe, and this is a list"

@@ -286,7 +286,7 @@ def cell_text(value: Any) -> str | None:
     try:
         text = json_text(value, "constants")
     except ValueError:
-        # pydantic nests 255 levels deep; a record that was read may go deeper.
+        # pydantic nests 255 levels deep; what a hook has made may go deeper.
         text = json.dumps(value)
     return cell_of_json(text)
 

@@ -15,16 +15,21 @@ ZooPipeError
 └── RunFailed             what `run()` raises: the sentences of every pipe that failed
 ```
 
-Every error pickles (arguments are positional), and none carries the values of a row.
+Every error pickles (arguments are positional), and none carries the values of a row or a password.
 """
 
 from __future__ import annotations
+
+from zoopipe.redact import redact
 
 
 class ZooPipeError(Exception):
     """The root of the tree. `retryable` says whether another attempt could succeed."""
 
     retryable = False
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(redact(arg) if isinstance(arg, str) else arg for arg in args))
 
 
 class DeclarationError(ZooPipeError, ValueError):

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from zoopipe.counts import Counts, total
+from zoopipe.redact import redact
 from zoopipe.storage.urls import name_of
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def _entry(entry: ShardEntry) -> dict[str, Any]:
         "shard": entry.shard,
         "attempts": entry.attempts,
         "ranges": [
-            {"path": part.path, "unit": part.unit, "start": part.start, "end": part.end}
+            {"path": redact(part.path), "unit": part.unit, "start": part.start, "end": part.end}
             for part in entry.ranges
         ],
         "counts": asdict(entry.counts),
@@ -103,7 +104,7 @@ def _entry(entry: ShardEntry) -> dict[str, Any]:
 
 def _file(part: Part) -> dict[str, Any]:
     return {
-        "path": _shown(part.path),
+        "path": redact(_shown(part.path)),
         "rows": part.rows,
         "bytes": part.size_bytes,
         "xxh64": part.checksum or None,

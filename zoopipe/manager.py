@@ -32,6 +32,8 @@ class PipeManager:
         engine: where attempts run; by default processes on this machine.
         retries: what is done about lost workers; by default each shard is tried three times.
         stall_timeout_s: after how many seconds without progress the log says that a shard stalls.
+        record_timeout_s: for how many seconds a record may be in hooks and validation. Its worker is then
+            ended, and the record found and rejected. By default for ever.
         resume: keep what is done when the run is stopped, killed or fails, and go on with what an earlier
             run of the same plan has done.
 
@@ -46,6 +48,7 @@ class PipeManager:
         retries: RetryPolicy | None = None,
         stall_timeout_s: float = 300.0,
         resume: bool = False,
+        record_timeout_s: float | None = None,
     ) -> None:
         self._pipes = tuple(pipes)
         if not self._pipes or not all(isinstance(pipe, Pipe) for pipe in self._pipes):
@@ -56,7 +59,7 @@ class PipeManager:
         if retries is not None and not isinstance(retries, RetryPolicy):
             raise DeclarationError(f"retries must be a RetryPolicy, not {retries!r}")
         self._engine = engine or default_engine()
-        self._supervision = Supervision(retries or RetryPolicy(), stall_timeout_s)
+        self._supervision = Supervision(retries or RetryPolicy(), stall_timeout_s, record_timeout_s)
         self._shards = 1
         self._merge = True
         self._resume = resume
@@ -74,6 +77,7 @@ class PipeManager:
         retries: RetryPolicy | None = None,
         stall_timeout_s: float = 300.0,
         resume: bool = False,
+        record_timeout_s: float | None = None,
     ) -> PipeManager:
         """A manager that runs one pipe on several workers, as shards of its input.
 
@@ -87,7 +91,7 @@ class PipeManager:
             shards: how many shards, by default as many as workers. With more, a slow worker gets
                 fewer of them, and a lost one costs less. An input that cannot be cut is one shard,
                 and the log says why.
-            retries, stall_timeout_s, resume: as for a `PipeManager`.
+            retries, stall_timeout_s, resume, record_timeout_s: as for a `PipeManager`.
 
         Raises:
             DeclarationError: `workers` or `shards` is no whole number from 1.
@@ -96,7 +100,7 @@ class PipeManager:
         if shards is not None:
             check_whole("shards", shards, 1)
         pipes = [pipe if executor is None else pipe.with_executor(executor)]
-        manager = cls(pipes, engine, retries, stall_timeout_s, resume)
+        manager = cls(pipes, engine, retries, stall_timeout_s, resume, record_timeout_s)
         manager._supervision = replace(manager._supervision, max_workers=workers)
         manager._shards = shards or workers
         manager._merge = should_merge

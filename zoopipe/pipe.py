@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from zoopipe.adapters.base import InputAdapter, OutputAdapter
+from zoopipe.adapters.options import check_texts
 from zoopipe.checks import check_model
 from zoopipe.errors import DeclarationError
 from zoopipe.executors import BaseExecutor, SingleThreadExecutor
@@ -38,6 +41,12 @@ class Pipe:
         executor: how batches run inside a worker; by default in one thread.
         max_errors: a count of rows, or a share of all records like `"0.1%"`; when more are
             rejected the run stops, and publishes nothing.
+        row_numbers: the name of a column that each written row gets as its last: the number of its record in
+            the whole input, from 1, as `_row` in the rejects; empty for a row that a hook added.
+        secret_columns: columns of the input that are masked in the rejects, beside those of the model's fields
+            of secret types (`SecretStr`, ...).
+        show_secrets: write secrets to the rejects as they are.
+        show_messages: let logs and reports say what user code raised with, which may be values of rows.
 
     Raises:
         DeclarationError: an argument is of the wrong type or contradicts another.
@@ -53,6 +62,10 @@ class Pipe:
         post_validation_hooks: Sequence[HookLike] | None = None,
         executor: BaseExecutor | None = None,
         max_errors: int | str | None = None,
+        row_numbers: str | None = None,
+        secret_columns: Sequence[str] = (),
+        show_secrets: bool = False,
+        show_messages: bool = False,
     ) -> None:
         _check_type("input_adapter", input_adapter, InputAdapter)
         _check_type("output_adapter", output_adapter, OutputAdapter)
@@ -71,6 +84,13 @@ class Pipe:
         self.executor: BaseExecutor = executor or SingleThreadExecutor()
         self.max_errors = max_errors
         self.max_rejected = parse_max_errors(max_errors)
+        if row_numbers is not None:
+            check_texts([row_numbers], "row_numbers")
+        check_texts(secret_columns, "secret_columns")
+        self.row_numbers = row_numbers
+        self.secret_columns = tuple(secret_columns)
+        self.show_secrets = show_secrets
+        self.show_messages = show_messages
         self._manager: PipeManager | None = None
 
     @property
@@ -98,15 +118,39 @@ class Pipe:
 
     def with_executor(self, executor: BaseExecutor) -> Pipe:
         """The same declaration with another executor."""
-        return Pipe(
-            self.input_adapter,
-            self.output_adapter,
-            self.error_output_adapter,
-            self.schema_model,
-            self.pre_validation_hooks,
-            self.post_validation_hooks,
-            executor,
-            self.max_errors,
+        _check_type("executor", executor, BaseExecutor)
+        made = copy.copy(self)
+        made.executor = executor
+        return made
+
+    def replaying(
+        self,
+        rejected: str | os.PathLike[str] | InputAdapter,
+        output_adapter: OutputAdapter,
+        error_output_adapter: OutputAdapter | None = None,
+        max_errors: int | str | None = None,
+        row_numbers: str | None = None,
+    ) -> Pipe:
+        """A pipe that takes just the rejected rows of a run of this one through model and hooks again.
+
+        They keep the source, the number and the offset that they had. See `zoopipe.replay` for what is read of
+        them and what becomes of each stage's.
+
+        Args:
+            rejected: a file that an error output has written, repaired or not: CSV or JSON by its extension,
+                else as this pipe's error output writes; or an input adapter that reads it.
+            output_adapter: where the rows go that pass now.
+            error_output_adapter: where those go that still do not; it may be the file that is read.
+            max_errors: as for a pipe; this one's does not hold.
+            row_numbers: as for a pipe; by default as here.
+
+        Raises:
+            DeclarationError: no format is known for the file.
+        """
+        from zoopipe.replay import replaying
+
+        return replaying(
+            self, rejected, output_adapter, error_output_adapter, max_errors, row_numbers
         )
 
     def __getstate__(self) -> dict[str, object]:

@@ -25,6 +25,10 @@ logger = logging.getLogger(__name__)
 _LOOK_S = 5.0
 # How long the loop may take to do what is asked of it.
 _ANSWER_S = 10.0
+# How long a worker may take to end itself when an attempt of it does not stop, and its nanny to end it then.
+_END_S = 3.0
+_NANNY_S = 5.0
+_GLANCE_S = 0.1
 # A pipe larger than this is sent to a worker once, not with each attempt.
 _LARGE_BYTES = 256 * 1024
 
@@ -76,6 +80,8 @@ class Crew:
         self._pipes: dict[tuple[str, bytes], Any] = {}
         self._ends: SimpleQueue[tuple[DaskAttempt, End]] = SimpleQueue()
         self._tasks: set[asyncio.Task[None]] = set()
+        # Of workers that have to end, which it is waited for.
+        self._endings: set[asyncio.Task[None]] = set()
         self._look = asyncio.Event()
         self.lost = ""
 
@@ -320,21 +326,42 @@ class Crew:
 
     def kill(self, attempt: DaskAttempt) -> None:
         """Gives an attempt up. Its worker sees that Dask has released it, and ends itself where the
-        attempt does not stop; see `zoopipe_dask.worker`."""
+        attempt does not stop; see `zoopipe_dask.worker`. One that cannot, because the attempt keeps the
+        interpreter's lock, is ended by its nanny."""
         if attempt.is_over:
             return
         has_begun, place = attempt.progress.has_begun, attempt.place
         how = ""
         if has_begun:
             self._lingering[attempt.key] = attempt
+            if place.has_nanny:
+                ending = self._spawn(self._have_ended(attempt))
+                self._endings.add(ending)
+                ending.add_done_callback(self._endings.discard)
             how = " and restarted" if place.has_nanny else ", and its thread was left behind"
         self._finish(attempt, Lost(f"{attempt.worker} was given up{how}", has_begun))
+
+    async def _have_ended(self, attempt: DaskAttempt) -> None:
+        """Has the nanny of a worker end it, where it does not do so itself."""
+        for _ in range(round(_END_S / _GLANCE_S)):
+            await asyncio.sleep(_GLANCE_S)
+            if attempt.key not in self._lingering:
+                return
+        address = attempt.place.address
+        try:
+            await self._cluster.client.restart_workers(
+                [address], timeout=_NANNY_S, raise_for_error=False
+            )
+        except (OSError, TimeoutError, ValueError, CancelledError) as error:
+            logger.debug("worker %s cannot be restarted: %r", address, error)
 
     async def _let_go(self) -> None:
         """Has Dask forget all that is ours."""
         client = self._cluster.client
         for attempt in list(self._attempts.values()):
             self._finish(attempt, Lost("the run is over", attempt.progress.has_begun))
+        if self._endings and not self.lost:
+            await asyncio.wait(self._endings, timeout=_ANSWER_S - _NANNY_S)
         for future in self._pipes.values():
             future.release()
         if not self.lost:
@@ -343,10 +370,11 @@ class Crew:
         for task in self._tasks:
             task.cancel()
 
-    def _spawn(self, work: Any) -> None:
+    def _spawn(self, work: Any) -> asyncio.Task[None]:
         task = self._cluster.loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

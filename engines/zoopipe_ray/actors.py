@@ -254,7 +254,7 @@ class Actors:
             pipe = self._pipes[parcel.pipe] = ray.put(parcel.pipe)
         actor.attempt = attempt
         attempt.progress.host = actor.host
-        attempt.progress.begin(actor.pid)
+        attempt.progress.begin(actor.pid, is_remote=True)
         end = actor.handle.run.remote(attempt.number, parcel.versions, pipe, parcel.task)
         self._then(end, partial(self._ended, actor, attempt))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -10,12 +11,34 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
-from local_runs import Item, While, items, items_pipe, staged, wait_until, write_items
+from local_runs import (
+    Fault,
+    Item,
+    While,
+    block_for_ever,
+    items,
+    items_pipe,
+    match_for_ever,
+    staged,
+    wait_until,
+    workers,
+    write_items,
+)
 from oracle import csv_dicts, json_lines, text_lines, validated
+from pydantic import field_validator
 
-from zoopipe import JSONOutputAdapter, OutputError, PipeManager, PipeStatus, RetryPolicy, RunFailed
-from zoopipe.testing.faults import Allocate, Exit, Faults, Gate, Poison
+from zoopipe import (
+    JSONOutputAdapter,
+    MultiThreadExecutor,
+    OutputError,
+    PipeManager,
+    PipeStatus,
+    RetryPolicy,
+    RunFailed,
+)
+from zoopipe.testing.faults import Allocate, Exit, Faults, Gate, Loop, Poison
 
 ROWS = 40_000
 BAD = range(1, ROWS, 400)
@@ -44,14 +67,21 @@ def check_published(source: Path, folder: Path) -> None:
     assert staged(folder) == []
 
 
-@pytest.fixture
-def small_disk(tmp_path) -> Iterator[Path]:
+@contextlib.contextmanager
+def mounted(folder: Path) -> Iterator[Path]:
     """A file system of its own, which `resize` gives a size."""
-    folder = tmp_path / "disk"
     folder.mkdir()
     _mount("-t", "tmpfs", "-o", "size=64m,mode=755", "tmpfs", str(folder))
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    with mounted(tmp_path / "disk") as folder:
+        yield folder
 
 
 def _mount(*options: str) -> None:
@@ -63,20 +93,23 @@ def resize(folder: Path, size_bytes: int) -> None:
     _mount("-o", f"remount,size={size_bytes}", str(folder))
 
 
-@pytest.fixture
-def needed_bytes(source, small_disk) -> int:
+@pytest.fixture(scope="module")
+def needed_bytes(tmp_path_factory) -> int:
     """The least size of a disk that a run ends well on, but for one part in fifty."""
+    folder = tmp_path_factory.mktemp("needed")
+    source = write_items(folder / "in.csv", ROWS, bad=BAD)
     low, high = 0, 4 * source.stat().st_size
-    while high - low > high // 50:
-        middle = (low + high) // 2
-        resize(small_disk, middle)
-        try:
-            manager_of(source, small_disk, resume=False).run()
-            high = middle
-        except (RunFailed, OutputError):
-            low = middle
-        for path in small_disk.iterdir():
-            path.unlink()
+    with mounted(folder / "disk") as disk:
+        while high - low > high // 50:
+            middle = (low + high) // 2
+            resize(disk, middle)
+            try:
+                manager_of(source, disk, resume=False).run()
+                high = middle
+            except (RunFailed, OutputError):
+                low = middle
+            for path in disk.iterdir():
+                path.unlink()
     return high
 
 
@@ -179,6 +212,22 @@ class HardExit:
         os._exit(3)
 
 
+class Backtracking:
+    """Matches a pattern for ever."""
+
+    def __call__(self, shard: int, attempt: int) -> None:
+        match_for_ever()
+
+
+class Hoard:
+    """Takes 2 GB, and keeps them until somebody ends it for that."""
+
+    def __call__(self, shard: int, attempt: int) -> None:
+        hoard = bytearray(b"\1") * (2 << 30)
+        block_for_ever()
+        del hoard
+
+
 class TooMuch:
     """Takes 2 GB, more than the worker may have."""
 
@@ -191,24 +240,106 @@ class TooMuch:
             resource.setrlimit(resource.RLIMIT_AS, here)
 
 
+SOON = {"record_timeout_s": 2.0}
+
+
+def check_all_but(tmp_path: Path, poison: int, why: str) -> None:
+    """The poison is rejected with a reason, and its neighbours are written."""
+    rows = [row for row in items(3000) if row["id"] != poison]
+    assert json_lines(tmp_path / "out.jsonl") == rows
+    (rejected,) = json_lines(tmp_path / "bad.jsonl")
+    assert (rejected["_row"], rejected["_stage"]) == (poison, "worker")
+    assert why in rejected["_errors"][0]["msg"]
+    assert staged(tmp_path) == []
+
+
 @pytest.mark.parametrize(
-    ("action", "why"),
-    [(Segfault(), "SIGSEGV"), (HardExit(), "exit code 3"), (Exit(4), "")],
-    ids=["segfault", "os._exit", "sys.exit"],
+    ("action", "why", "options"),
+    [
+        (Segfault(), "SIGSEGV", {}),
+        (HardExit(), "exit code 3", {}),
+        (Loop(), "in hand for more than 2 s", SOON),
+        (Backtracking(), "in hand for more than 2 s", SOON),
+    ],
+    ids=["segfault", "os._exit", "endless loop", "endless match"],
 )
-def test_record_that_ends_its_worker_is_rejected_and_its_neighbours_are_not(tmp_path, action, why):
+def test_record_that_ends_its_worker_is_rejected_and_its_neighbours_are_not(
+    tmp_path, action, why, options
+):
     source = write_items(tmp_path / "in.csv", 3000)
-    manager = manager_of(source, tmp_path, Poison("id", "1234", action))
-    if isinstance(action, Exit):
-        # What can be caught is a hook's failure, and no reason to reject a record.
-        with pytest.raises(RunFailed, match="SystemExit"):
-            manager.run()
-        return
-    manager.run()
+    manager_of(source, tmp_path, Poison("id", "1234", action), **options).run()
+    check_all_but(tmp_path, 1234, why)
+
+
+class Endless(Item):
+    """A model one of whose validators does not come back for one value."""
+
+    @field_validator("name")
+    @classmethod
+    def check(cls, name: str) -> str:
+        if name == "name 1234":
+            Loop()(0, 0)
+        return name
+
+
+@pytest.mark.parametrize("how", ["validator", "function", "entries"])
+def test_record_that_never_comes_back_is_rejected_wherever_it_is(tmp_path, how):
+    source = write_items(tmp_path / "in.csv", 3000)
+    hooks = {"validator": [], "function": [endless_row], "entries": [Fault(1234, endless)]}[how]
+    pipe = items_pipe(
+        source,
+        tmp_path / "out.jsonl",
+        error_output_adapter=JSONOutputAdapter(tmp_path / "bad.jsonl"),
+        schema_model=Endless if how == "validator" else Item,
+        pre_validation_hooks=hooks,
+        executor=MultiThreadExecutor(2),
+    )
+    PipeManager.parallelize_pipe(pipe, 2, shards=3, **SOON).run()
+    check_all_but(tmp_path, 1234, "in hand for more than 2 s")
+
+
+def endless() -> None:
+    Loop()(0, 0)
+
+
+def endless_row(row: dict[str, str]) -> dict[str, str]:
+    if row["id"] == "1234":
+        endless()
+    return row
+
+
+def test_record_that_takes_all_memory_is_rejected_and_its_neighbours_are_not(tmp_path):
+    # The system's own killer looks at the whole machine; this one at our workers.
+    source = write_items(tmp_path / "in.csv", 3000)
+    manager = manager_of(source, tmp_path, Poison("id", "1", Hoard()))
+    with manager:
+        while not manager.wait(0.05):
+            for worker in workers():
+                with contextlib.suppress(psutil.Error):
+                    if worker.memory_info().rss > 1 << 30:
+                        worker.kill()
+    check_all_but(tmp_path, 1, "SIGKILL")
+
+
+def test_exit_that_can_be_caught_is_the_failure_of_a_hook(tmp_path):
+    source = write_items(tmp_path / "in.csv", 3000)
+    with pytest.raises(RunFailed, match="SystemExit"):
+        manager_of(source, tmp_path, Poison("id", "1234", Exit(4))).run()
+
+
+def greedy(row: dict[str, str]) -> dict[str, str]:
+    if row["id"] == "1234":
+        TooMuch()(0, 0)
+    return row
+
+
+def test_row_that_needs_more_memory_than_its_worker_may_have_is_rejected(tmp_path):
+    source = write_items(tmp_path / "in.csv", 3000)
+    manager_of(source, tmp_path, greedy).run()
     assert json_lines(tmp_path / "out.jsonl") == [row for row in items(3000) if row["id"] != 1234]
     (rejected,) = json_lines(tmp_path / "bad.jsonl")
-    assert (rejected["_row"], rejected["_stage"]) == (1234, "worker")
-    assert why in rejected["_errors"][0]["msg"]
+    assert (rejected["_row"], rejected["_stage"]) == (1234, "hook")
+    assert "MemoryError" in str(rejected["_errors"])
 
 
 def test_allocation_that_a_worker_may_not_make_is_said(tmp_path):

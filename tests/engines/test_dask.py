@@ -23,6 +23,7 @@ from local_runs import (
     items,
     items_pipe,
     kill_self,
+    match_for_ever,
     python,
     staged,
     wait_until,
@@ -39,8 +40,11 @@ from zoopipe import (
     Pipe,
     PipeManager,
     PipeStatus,
+    RetryPolicy,
+    RunFailed,
     RunStopped,
 )
+from zoopipe.runtime import watch
 from zoopipe.runtime.engine import Attempt, Done, Lost, Raised
 
 # Two workers with nannies serve most tests; what breaks a cluster has one of its own.
@@ -565,3 +569,26 @@ def test_tls_cluster_is_joined_with_certificates_and_refuses_others(tmp_path):
             assert "security=distributed.Security(" in sentence
         plain = address.replace("tls://", "tcp://")
         assert "tls://" in refused(DaskEngine(plain, start_timeout_s=1), 8)
+
+
+def mark_and_match(mark: Path) -> None:
+    mark.write_text(str(os.getpid()))
+    match_for_ever()
+
+
+def test_worker_that_says_nothing_is_ended_when_records_have_a_limit(
+    cluster, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(watch, "_SILENT_S", 1.0)
+    mark = tmp_path / "mark"
+    pipe = blocked_pipe(tmp_path, partial(mark_and_match, mark))
+    manager = PipeManager(
+        [pipe],
+        DaskEngine(cluster.address),
+        retries=RetryPolicy(max_attempts=1),
+        record_timeout_s=1.0,
+    )
+    with pytest.raises(RunFailed, match="has said nothing for"):
+        manager.run()
+    wait_until(lambda: not psutil.pid_exists(int(mark.read_text())))
+    assert staged(tmp_path) == []

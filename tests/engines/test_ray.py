@@ -13,7 +13,16 @@ from pathlib import Path
 import psutil
 import pytest
 from launching import attempts, connected, ends
-from local_runs import Fault, items, items_pipe, python, staged, wait_until, write_items
+from local_runs import (
+    Fault,
+    items,
+    items_pipe,
+    match_for_ever,
+    python,
+    staged,
+    wait_until,
+    write_items,
+)
 from oracle import json_lines
 from ray_clusters import LOOPBACK, RayCluster, free_ports, ray_cluster
 
@@ -25,8 +34,11 @@ from zoopipe import (
     PipeManager,
     PipeStatus,
     RayEngine,
+    RetryPolicy,
+    RunFailed,
     RunStopped,
 )
+from zoopipe.runtime import watch
 from zoopipe.runtime.engine import Done, Lost, Raised
 from zoopipe.runtime.piperun import PipeRun
 from zoopipe.runtime.plan import plan_pipes
@@ -563,3 +575,26 @@ def test_connect_is_refused_when_the_token_is_missing_or_wrong(
     assert f"the Ray cluster at {address} refuses this driver" in said
     assert "RAY_AUTH_TOKEN_PATH" in said
     assert TOKEN not in said
+
+
+def mark_and_match(mark: Path) -> None:
+    mark.write_text(str(os.getpid()))
+    match_for_ever()
+
+
+def test_worker_that_says_nothing_is_ended_when_records_have_a_limit(
+    cluster, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(watch, "_SILENT_S", 1.0)
+    mark = tmp_path / "mark"
+    pipe = faulty_pipe(tmp_path, partial(mark_and_match, mark))
+    manager = PipeManager(
+        [pipe],
+        RayEngine(cluster.address, max_workers=1),
+        retries=RetryPolicy(max_attempts=1),
+        record_timeout_s=1.0,
+    )
+    with pytest.raises(RunFailed, match="has said nothing for"):
+        manager.run()
+    wait_until(lambda: not psutil.pid_exists(int(mark.read_text())))
+    assert staged(tmp_path) == []

@@ -23,6 +23,7 @@ from benchmarks.cases import CASES
 from benchmarks.environments import HERE, contenders, python_of
 from benchmarks.orders import write_orders
 from benchmarks.people import write_people, write_people_as_json
+from benchmarks.stopping import ENGINES, seconds_to_stop
 from benchmarks.verdicts import Limit, Target, targets
 
 ROWS = 300
@@ -268,3 +269,9 @@ def test_agreement_says_what_differs_when_outputs_differ(
     ):
         path.write_bytes(data)
     assert compare(summarise(reference), reference, outputs).startswith(said)
+
+
+@pytest.mark.parametrize("form", ["csv", "quoted.csv", "jsonl"])
+def test_run_is_stopped_before_its_end_when_its_stopping_is_measured(form: str) -> None:
+    # The time is printed where it is measured for its own sake; here it only has to be one.
+    assert seconds_to_stop(ENGINES["multiprocess"](), form, 400_000) > 0

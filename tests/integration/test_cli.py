@@ -51,6 +51,11 @@ def wait_for_ever(row):
     time.sleep(3600)
 
 hanging = make(pre_validation_hooks=[wait_for_ever])
+
+def wait_once(row):
+    return wait_for_ever(row) if row["id"] == "501" else row
+
+partly_hanging = make(pre_validation_hooks=[wait_once])
 """
 
 
@@ -176,6 +181,22 @@ def test_run_stops_its_workers_when_signalled(job: Path, number: int, code: int)
     assert "Traceback" not in stderr
     assert workers and not any(Path(f"/proc/{pid}").exists() for pid in workers)
     assert not list(job.glob(".users*")) and not (job / "users.jsonl").exists()
+
+
+def test_record_that_hangs_is_rejected_when_there_is_a_limit(job: Path) -> None:
+    options = ("--workers", "2", "--record-timeout", "2")
+    done = zoopipe(job, "run", "job:partly_hanging", *options)
+    assert done.returncode == 0, done.stderr
+    rejects = {row["_row"]: row["_stage"] for row in json_lines(job / "rejected.jsonl")}
+    assert rejects == {501 + 1: "worker", **{n + 1: "validate" for n in range(0, 1000, 50)}}
+    assert len(json_lines(job / "users.jsonl")) == 1000 - 21
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "soon"])
+def test_limit_of_a_record_is_refused_when_it_is_no_time(job: Path, seconds: str) -> None:
+    done = zoopipe(job, "run", "job:pipe", "--record-timeout", seconds)
+    assert done.returncode == 2
+    assert "--record-timeout" in done.stderr
 
 
 def test_demo_gives_what_a_row_loop_gives(tmp_path: Path) -> None:

@@ -488,6 +488,18 @@ def test_max_errors_holds_at_the_limit_and_fails_beyond(tmp_path, workers, limit
     assert sorted(os.listdir(tmp_path)) == ["in.csv", "out.jsonl"]
 
 
+def test_limit_is_that_of_its_pipe_when_several_run_together(tmp_path):
+    source = write_items(tmp_path / "in.csv", 100, bad=range(1, 10))
+    pipes = [
+        items_pipe(source, tmp_path / f"{limit}.jsonl", max_errors=limit) for limit in (8, 9, "9%")
+    ]
+    manager = PipeManager(pipes)
+    with pytest.raises(RunFailed, match="pipe 0: 9 rows were rejected, and max_errors is 8"):
+        manager.run()
+    assert [report.has_error for report in manager.pipe_reports] == [True, False, False]
+    assert sorted(os.listdir(tmp_path)) == ["9%.jsonl", "9.jsonl", "in.csv"]
+
+
 def test_run_ends_when_max_errors_is_passed_between_two_shards(tmp_path):
     # One slot: when the first shard is done and has too many, nothing runs that could be stopped.
     pipe = items_pipe(

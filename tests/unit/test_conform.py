@@ -545,6 +545,26 @@ def test_encoded_column_is_read_as_what_its_text_stands_for() -> None:
     assert found.batch.to_pylist() == [{"v": [1]}, {"v": None}]
 
 
+@pytest.mark.parametrize(
+    ("logical", "kind", "text"),
+    [
+        ("datetime", pa.timestamp("us"), "2024-01-01"),
+        ("datetime", pa.timestamp("us", "UTC"), "2024-01-01T00Z"),
+        ("date", pa.date32(), "0000-01-01"),
+        ("float", pa.float64(), "1e400"),
+        ("int", pa.int64(), "9223372036854775808"),
+    ],
+)
+def test_text_is_refused_even_when_it_is_said_to_be_of_the_type(
+    logical: str, kind: pa.DataType, text: str
+) -> None:
+    schema = pa.schema([encoded_field("v", "bare", logical)])
+    batch = pa.RecordBatch.from_arrays([text_array([text, None])], schema=schema)
+    found = conform(batch, pa.schema([("v", kind)]))
+    assert [at for at, _ in found.refused] == [0]
+    assert found.batch.to_pylist() == [{"v": None}]
+
+
 def test_null_is_refused_when_the_column_takes_none() -> None:
     schema = pa.schema([pa.field("a", pa.int64(), False), pa.field("b", pa.int64())])
     batch = pa.RecordBatch.from_pydict({"a": [1, None], "b": [None, 2]})

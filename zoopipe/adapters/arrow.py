@@ -183,6 +183,12 @@ class ArrowOutputAdapter(TypedOutputAdapter):
 
     def check(self, schema: pa.Schema | None) -> None:
         assert schema is not None, "a typed output is given types"
+        for field in schema:
+            if _has_dictionary(field.type):
+                # A file has one dictionary a column, and batches that come from anywhere have many.
+                raise DeclarationError(
+                    f"column {field.name!r} of {self.output} is to be a dictionary: give the type of its values"
+                )
         try:
             self._writer(pa.BufferOutputStream(), schema).close()
         except pa.ArrowException as error:
@@ -220,6 +226,11 @@ class ArrowOutputAdapter(TypedOutputAdapter):
         except BaseException:
             whole.discard()
             raise
+
+
+def _has_dictionary(kind: pa.DataType) -> bool:
+    inner = (kind.field(at).type for at in range(kind.num_fields))
+    return pa.types.is_dictionary(kind) or any(map(_has_dictionary, inner))
 
 
 class ArrowPart:

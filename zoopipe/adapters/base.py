@@ -16,7 +16,9 @@ from typing import Any, Literal, Protocol
 import pyarrow as pa
 
 from zoopipe.columns import NonFinite
-from zoopipe.reasons import Reason
+from zoopipe.errors import DeclarationError, InputError
+from zoopipe.reasons import Reason, Stage
+from zoopipe.rows import Row
 from zoopipe.storage.filesystems import LOCAL, Storage
 from zoopipe.storage.parts import Part, PartFile
 from zoopipe.storage.urls import is_url
@@ -109,12 +111,34 @@ class InputPlan:
 class Unparsed:
     """A record that could not be turned into columns.
 
-    `record` is its number in the block, from 0; `text` is the record as it stands in the input.
+    Attributes:
+        record: its number in the block, from 0.
+        reasons: why.
+        text: the record as it stands in the input.
+        stage: where it is refused; elsewhere than in parsing where it is handed on as it was rejected before.
+        row: where its columns stand in the block's `unparsed_columns`; None where it has none.
     """
 
     record: int
     reasons: list[Reason]
-    text: str
+    text: str | None
+    stage: Stage = "parse"
+    row: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a record stood that is read again, not from its input but from what was rejected of it.
+
+    Attributes:
+        source: the file.
+        row: its number in the whole input, from 1; None for a row that a hook had added.
+        offset: the byte at which it began.
+    """
+
+    source: str | None
+    row: int | None
+    offset: int | None
 
 
 @dataclass(slots=True)
@@ -135,6 +159,8 @@ class Block:
         unit: what `start` and `end` count.
         whole: gives the rows of `batch` with all columns of the input, where it has only those that were
             asked for; asked only when a row is rejected.
+        origins: for each record where it stood, in inputs that `keep_origins`.
+        unparsed_columns: the columns of records that did not parse and have some all the same.
     """
 
     batch: pa.RecordBatch
@@ -148,6 +174,8 @@ class Block:
     bytes_read: int
     unit: Unit = "bytes"
     whole: Callable[[], pa.RecordBatch] | None = None
+    origins: Sequence[Origin] | None = None
+    unparsed_columns: pa.RecordBatch | None = None
 
     @property
     def range(self) -> FileRange:
@@ -160,9 +188,17 @@ class InputAdapter(ABC):
 
     Attributes:
         prunes: whether `read` may be given some of the columns only.
+        has_columns: whether all records have the same columns; where not, each is a whole record.
+        finds_starts: whether the first record after any byte is found for sure, and not guessed.
+        has_delimiters: whether a record has a byte at least for each column.
+        keeps_origins: whether its records were read before, and keep the numbers that they had then.
     """
 
     prunes: bool = False
+    has_columns: bool = True
+    finds_starts: bool = False
+    has_delimiters: bool = False
+    keeps_origins: bool = False
 
     @abstractmethod
     def plan(self, shards: int) -> InputPlan:
@@ -201,6 +237,30 @@ class InputAdapter(ABC):
             if block.batch.num_rows:
                 return block.batch.slice(0, _SAMPLE_ROWS)
         return None
+
+    def restored(self, rows: Sequence[Row], columns: tuple[str, ...] | None) -> pa.RecordBatch:
+        """Records as `read` gives them, out of their columns as a rejects file holds them.
+
+        Args:
+            rows: for each its columns, as a format of text gives them.
+            columns: those of all records; None where each has its own.
+
+        Raises:
+            InputError: this format's rejects cannot be replayed.
+        """
+        raise InputError(f"what {type(self).__name__} read cannot be replayed")
+
+    def reparsed(self, texts: Sequence[str], columns: tuple[str, ...] | None) -> list[Block]:
+        """For each text a block of the records in it, read as they would be from a file.
+
+        Args:
+            texts: records that did not parse, and were repaired.
+            columns: as for `restored`.
+
+        Raises:
+            InputError: this format has no text.
+        """
+        raise InputError(f"what {type(self).__name__} read has no text to be parsed again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +325,22 @@ class OutputAdapter(ABC):
     @abstractmethod
     def output(self) -> str:
         """The path or URL that the user named."""
+
+    def at(self, output: str) -> OutputAdapter:
+        """The same adapter for another file.
+
+        Raises:
+            DeclarationError: it cannot write there.
+        """
+        raise DeclarationError(f"{type(self).__name__} cannot be had for another file than its own")
+
+    def reader(self, source: str) -> InputAdapter:
+        """An input adapter that reads a file which this one has written.
+
+        Raises:
+            DeclarationError: there is none.
+        """
+        raise DeclarationError(f"there is no input adapter for what {type(self).__name__} writes")
 
     def check(self, schema: pa.Schema | None) -> None:
         """Refuses, before any row is read, what the output could not be written with.

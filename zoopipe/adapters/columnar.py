@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from zoopipe.adapters.base import Block, FileRange, Unparsed
 from zoopipe.adapters.options import repeated
-from zoopipe.arrays import int64_array
+from zoopipe.arrays import int64_array, list_offsets
 from zoopipe.columns import encoded_field, encoding_of
 from zoopipe.errors import DeclarationError, InputError
 from zoopipe.reasons import Reason, clean_text
@@ -210,6 +210,14 @@ def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array:
         return _cast(pc.run_end_decode(column), kind)
     if isinstance(column.type, pa.BaseExtensionType):
         return _cast(column.storage, kind)
+    mask = column.is_null() if column.null_count else None
+    if _types.is_list(kind):
+        # Arrow's own cast of views gives lists of other elements (pyarrow 26).
+        elements = _cast(column.flatten(), kind.value_type)
+        return pa.ListArray.from_arrays(list_offsets(column), elements, type=kind, mask=mask)
+    if _types.is_struct(kind):
+        parts = [_cast(column.field(at), field.type) for at, field in enumerate(kind)]
+        return pa.StructArray.from_arrays(parts, fields=list(kind), mask=mask)
     return column.cast(kind)
 
 

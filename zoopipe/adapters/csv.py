@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
+import pyarrow as pa
+
 from zoopipe.adapters.base import (
     Block,
     FileRange,
@@ -26,8 +28,10 @@ from zoopipe.adapters.limits import (
 from zoopipe.adapters.options import check_counts, check_header, check_names, check_texts
 from zoopipe.adapters.text import Encoder, Framing, TextOutputAdapter
 from zoopipe.arrays import text_array
-from zoopipe.columns import NonFinite
+from zoopipe.columns import NonFinite, cell_text
 from zoopipe.errors import DeclarationError, InputError
+from zoopipe.redact import redact
+from zoopipe.rows import Row
 from zoopipe.storage.files import (
     END,
     ByteSource,
@@ -81,6 +85,8 @@ class CSVInputAdapter(InputAdapter):
         DeclarationError: an option is out of range or contradicts another.
     """
 
+    has_delimiters = True
+
     def __init__(
         self,
         source: Source,
@@ -130,7 +136,7 @@ class CSVInputAdapter(InputAdapter):
             )
 
     def __repr__(self) -> str:
-        return f"CSVInputAdapter({', '.join(self._patterns)})"
+        return redact(f"CSVInputAdapter({', '.join(self._patterns)})")
 
     def plan(self, shards: int) -> InputPlan:
         files = find_files(self._patterns, self._storage)
@@ -209,6 +215,20 @@ class CSVInputAdapter(InputAdapter):
                     part = self._with_exact_start(source, part, reader)
                 yield from self._blocks(source, part, reader)
 
+    def restored(self, rows: Sequence[Row], columns: tuple[str, ...] | None) -> pa.RecordBatch:
+        return self._text_parser(columns).batch_of(
+            [[cell_text(row.get(name)) for name in columns or ()] for row in rows]
+        )
+
+    def reparsed(self, texts: Sequence[str], columns: tuple[str, ...] | None) -> list[Block]:
+        parser = self._text_parser(columns)
+        return [parser.read(text.encode("utf-8", "surrogatepass")) for text in texts]
+
+    def _text_parser(self, columns: tuple[str, ...] | None) -> Parser:
+        """A parser of text, which is no bytes of any encoding any more."""
+        dialect = Dialect(self._dialect.delimiter, self._dialect.quotechar, "utf-8")
+        return Parser(dialect, columns or (), self._null_values, transcoded=False)
+
     def _blocks(self, source: ByteSource, part: FileRange, reader: RangeReader) -> Iterator[Block]:
         start = part.start
         if self._cuttable(part.path):
@@ -248,6 +268,9 @@ class CSVOutputAdapter(TextOutputAdapter):
             with a column that is not among them is rejected; a missing one is empty.
         compression: `infer` (by extension: `.gz`, `.bz2`, `.zst`, `.lz4`), None, `gzip`, `bz2`, `zstd`, `lz4`.
         storage_options: how a URL is opened: see docs/storage.md.
+        escape_formulas: put a `'` before cells that a spreadsheet would take for a formula: those that begin
+            with `=`, `+`, `-`, `@`, a tab, a carriage return or a newline, or with one of their full-width
+            forms, and that are no plain number. Who reads the file gets other texts than were written.
     """
 
     nonfinite: NonFinite = "constants"
@@ -261,13 +284,23 @@ class CSVOutputAdapter(TextOutputAdapter):
         fieldnames: Sequence[str] | None = None,
         compression: Compression = "infer",
         storage_options: StorageOptions | None = None,
+        escape_formulas: bool = False,
     ) -> None:
         super().__init__(output, compression, storage_options)
+        self._escapes = escape_formulas
         self._dialect = Dialect(delimiter, quotechar, "utf-8")
         self._fieldnames = None if fieldnames is None else check_names(fieldnames, "fieldnames")
 
     def __repr__(self) -> str:
-        return f"CSVOutputAdapter({self._output})"
+        return redact(f"CSVOutputAdapter({self._output})")
+
+    def reader(self, source: str) -> CSVInputAdapter:
+        # A cell may hold a whole record that was too long, with each of its quotes doubled.
+        most_bytes = 2 * MAX_RECORD_BYTES + (1 << 20)
+        dialect = self._dialect
+        return CSVInputAdapter(
+            source, dialect.delimiter, dialect.quotechar, max_record_bytes=most_bytes
+        )
 
     def lacks(self, columns: Sequence[str]) -> list[str]:
         if self._fieldnames is None:
@@ -276,11 +309,12 @@ class CSVOutputAdapter(TextOutputAdapter):
 
     def framing(self, columns: tuple[str, ...] | None) -> Framing:
         names = self._names(columns)
-        header = CSVEncoder(self._dialect, names).lines([text_array([name]) for name in names], 1)
+        encoder = CSVEncoder(self._dialect, names, self._escapes)
+        header = encoder.lines([encoder.harmless(text_array([name])) for name in names], 1)
         return Framing(begin=bytes(header))
 
     def encoder(self, columns: tuple[str, ...] | None) -> Encoder:
-        return CSVEncoder(self._dialect, self._names(columns))
+        return CSVEncoder(self._dialect, self._names(columns), self._escapes)
 
     def _names(self, columns: tuple[str, ...] | None) -> tuple[str, ...]:
         names = self._fieldnames or columns

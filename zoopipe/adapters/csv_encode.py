@@ -11,19 +11,32 @@ import pyarrow.compute as pc
 from zoopipe.adapters.base import Encoded
 from zoopipe.adapters.csv_records import Dialect
 from zoopipe.adapters.unwritable import encoded_or_refused
-from zoopipe.arrays import EMPTY, int64_array, text_bytes, text_scalar
+from zoopipe.arrays import EMPTY, int64_array, no_nulls, text_bytes, text_scalar
 from zoopipe.columns import cells, concat, is_record_batch
 from zoopipe.reasons import Reason
 from zoopipe.values import rows_of, value_cells
 
 _NEWLINE = text_scalar("\n")
+_APOSTROPHE = text_scalar("'")
+# What spreadsheets take for the beginning of a formula, or skip before one; the full-width forms, too.
+# https://owasp.org/www-community/attacks/CSV_Injection
+_FORMULA = "^[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
+_FORMULA_BYTES = [char.encode() for char in "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"]
+# What is a number is no formula, also where it is text: it stays one.
+_NUMBER = r"^[+-](?:[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|Infinity)$"
 
 
 class CSVEncoder:
-    """RecordBatches to CSV lines, with the columns `names`."""
+    """RecordBatches to CSV lines, with the columns `names`.
 
-    def __init__(self, dialect: Dialect, names: tuple[str, ...]) -> None:
+    `escapes_formulas` puts a `'` before cells that spreadsheets would take for formulas.
+    """
+
+    def __init__(
+        self, dialect: Dialect, names: tuple[str, ...], escapes_formulas: bool = False
+    ) -> None:
         self._names = names
+        self._escapes = escapes_formulas
         self._delimiter = text_scalar(dialect.delimiter)
         self._quote = dialect.quotechar
         self._quote_scalar = text_scalar(dialect.quotechar)
@@ -42,7 +55,7 @@ class CSVEncoder:
         elif refused := self._unknown_columns(batch):
             return Encoded((), 0, refused)
         columns = [
-            cells(batch.column(name), batch.schema.field(name))
+            self.harmless(cells(batch.column(name), batch.schema.field(name)))
             if name in batch.schema.names
             else pa.nulls(batch.num_rows, pa.string())
             for name in self._names
@@ -64,6 +77,19 @@ class CSVEncoder:
             pc.binary_join_element_wise(*quoted, self._delimiter) if len(quoted) > 1 else quoted[0]
         )
         return text_bytes(joined)
+
+    def harmless(self, column: pa.StringArray) -> pa.StringArray:
+        """The cells, none of them a formula, where that is asked for."""
+        data = bytes(text_bytes(column)) if self._escapes else b""
+        if not any(char in data for char in _FORMULA_BYTES):
+            return column
+        formulas = no_nulls(pc.match_substring_regex(column, pattern=_FORMULA))
+        if not formulas.true_count:
+            return column
+        found = column.filter(formulas)
+        numbers = pc.match_substring_regex(found, pattern=_NUMBER)
+        escaped = pc.if_else(numbers, found, concat(_APOSTROPHE, found))
+        return pc.replace_with_mask(column, formulas, escaped)
 
     def _quoted(self, column: pa.StringArray) -> pa.StringArray:
         if column.null_count:

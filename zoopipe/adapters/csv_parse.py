@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -10,7 +11,7 @@ import pyarrow.csv as pacsv
 
 from zoopipe.adapters.base import Block, Unparsed
 from zoopipe.adapters.csv_records import Dialect, line_offsets, plain_cut, read_records
-from zoopipe.adapters.limits import head_of, reject_records, too_long
+from zoopipe.adapters.limits import KEPT_BYTES, head_of, reject_records, too_long
 from zoopipe.adapters.offsets import summed_offsets
 from zoopipe.arrays import text_array
 from zoopipe.reasons import Reason
@@ -66,7 +67,7 @@ class Parser:
 
     def nothing(self, path: str, position: int) -> Block:
         """A block of no records."""
-        block = self._block(self._batch([]), 0, position, list)
+        block = self._block(self.batch_of([]), 0, position, list)
         block.source, block.start = path, position
         return block
 
@@ -98,7 +99,7 @@ class Parser:
         except pa.ArrowInvalid:
             return None
         batches = table.combine_chunks().to_batches()
-        return batches[0] if batches else self._batch([])
+        return batches[0] if batches else self.batch_of([])
 
     def _by_reader(self, data: bytes, target: int | None, at_end: bool) -> Block | None:
         records = read_records(data, self._dialect, target, at_end)
@@ -115,9 +116,15 @@ class Parser:
                 raw = data[records.offsets[number] : records.ends[number]].rstrip(b"\r\n")
                 unparsed.append(Unparsed(number, [reason], self._text(raw)))
         offsets = records.offsets
-        block = self._block(self._batch(rows), len(records.rows), records.end, lambda: offsets)
+        block = self._block(self.batch_of(rows), len(records.rows), records.end, lambda: offsets)
         block.row_records, block.unparsed = row_records if unparsed else None, unparsed
         return block
+
+    def read(self, data: bytes) -> Block:
+        """All of the records in `data`, however it is quoted."""
+        return self._by_reader(data, None, at_end=True) or self._block(
+            self.batch_of([]), 0, 0, list
+        )
 
     def reject_long(self, block: Block, data: bytes, most_bytes: int) -> None:
         """Rejects the records of a block, taken from the start of `data`, that are too long."""
@@ -135,20 +142,19 @@ class Parser:
 
     def too_long(self, data: bytes, size: int, is_unclosed: bool, most_bytes: int) -> Block:
         """A block of one record that is too long; `data` is its beginning, and `size` all of its bytes."""
-        block = self._block(self._batch([]), 1, size, lambda: [0])
+        block = self._block(self.batch_of([]), 1, size, lambda: [0])
         reason = _UNCLOSED if is_unclosed else too_long(most_bytes)
         block.row_records, block.unparsed = [], [Unparsed(0, [reason], self._head(data))]
         return block
 
     def _head(self, raw: bytes) -> str:
-        # No character of any encoding has more than four bytes.
-        return head_of(self._text(raw[: 1 << 13]))
+        return head_of(self._text(raw[:KEPT_BYTES]))
 
     def _text(self, raw: bytes) -> str:
         """A record's text, with the bytes that do not decode as `\\xff`."""
         if self._transcoded:
-            # Such bytes are lone surrogates by now.
-            text = raw.decode("utf-8", "surrogatepass")
+            # Such bytes are lone surrogates by now. Half a character may stand at the end of a head.
+            text, _ = codecs.utf_8_decode(raw, "surrogatepass", False)
             return text.translate({0xDC00 + byte: f"\\x{byte:02x}" for byte in range(256)})
         return raw.decode(self._dialect.encoding, "backslashreplace")
 
@@ -168,7 +174,8 @@ class Parser:
                 }
         return None
 
-    def _batch(self, rows: list[list[str]]) -> pa.RecordBatch:
+    def batch_of(self, rows: Sequence[Sequence[str | None]]) -> pa.RecordBatch:
+        """Records as columns; cells that are to mean None do."""
         nulls = self._nulls
         columns = [
             text_array([None if cell in nulls else cell for cell in column] if nulls else column)

@@ -13,14 +13,13 @@ from zoopipe.reasons import Reason
 MAX_RECORD_BYTES = 1 << 24
 #: Columns of a file, or keys of a record, by default.
 MAX_COLUMNS = 10_000
-#: Lists and objects within each other. Python's parser ends somewhere below 1,000, depending on how deep the
-#: call is; pydantic's at 255. A limit that is below both gives the same answer everywhere.
-MAX_DEPTH = 200
 #: How many times its size a file may be decompressed to, by default. gzip cannot do more than 1,032.
 MAX_DECOMPRESSION_RATIO = 1000
 
 # Of a record that is too long so much is kept.
 _KEPT_CHARS = 1024
+#: Bytes that hold so many characters, in any encoding.
+KEPT_BYTES = 4 * _KEPT_CHARS
 
 
 def check_limits(**limits: int) -> None:
@@ -38,9 +37,23 @@ def too_long(most_bytes: int) -> Reason:
     }
 
 
+def too_wide(columns: int, most: int) -> Reason:
+    """Why a record with more keys is rejected."""
+    return {
+        "loc": [],
+        "type": "record_too_wide",
+        "msg": f"the record has {columns:,} keys, and max_columns is {most:,}",
+    }
+
+
 def head_of(text: str) -> str:
     """What is kept of a record that is too long."""
     return text[:_KEPT_CHARS]
+
+
+def is_head(text: str) -> bool:
+    """Whether a text may be what was kept of a longer one."""
+    return len(text) == _KEPT_CHARS
 
 
 def reject_records(block: Block, refused: Mapping[int, tuple[Reason, str]]) -> None:

@@ -144,6 +144,7 @@ class ParquetSource:
         Raises:
             InputError: the file is damaged: columns are missing, or rows, or there are too many.
         """
+        self._check_values(group, tuple(names))
         with reading(self.name):
             found = self._reader.iter_batches(
                 size, row_groups=[group], columns=list(names), use_threads=False
@@ -162,6 +163,22 @@ class ParquetSource:
                 f"cannot read {self.name}: it is damaged: its footer counts {expected} rows in row group "
                 f"{group}, and {more} were found"
             )
+
+    def _check_values(self, group: int, names: tuple[str, ...]) -> None:
+        """Compares a row group's count of rows with those of its columns: the reader ends with the smaller.
+
+        Raises:
+            InputError: they differ.
+        """
+        chunks = self.metadata.row_group(group)
+        for at in self._leaves(names):
+            column, values = self._reader.schema.column(at), chunks.column(at).num_values
+            is_list = column.max_repetition_level > 0
+            if values < chunks.num_rows or (values > chunks.num_rows and not is_list):
+                raise InputError(
+                    f"cannot read {self.name}: it is damaged: its footer counts {chunks.num_rows} rows in row "
+                    f"group {group}, and {values} values in column {column.path!r}"
+                )
 
     def _places(self, batch: pa.RecordBatch, names: Sequence[str]) -> list[int]:
         # pyarrow leaves out what it does not find, and takes parts of columns for columns.

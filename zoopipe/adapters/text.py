@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from zoopipe.storage.files import Compression, check_compression, check_path, co
 from zoopipe.storage.filesystems import Storage
 from zoopipe.storage.options import StorageOptions
 from zoopipe.storage.parts import Part, PartFile
-from zoopipe.storage.urls import check_urls, name_of
+from zoopipe.storage.urls import check_urls, is_url, name_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,10 @@ class TextOutputAdapter(OutputAdapter):
             raise DeclarationError(f"output must be a path, not {output!r}")
         check_path(output)
         self._output = os.fspath(output)
+        if "\0" in self._output:
+            raise DeclarationError(f"output must be a path, and {self._output!r} has a NUL in it")
         check_compression(compression)
+        self._compression: Compression = compression
         self.storage = Storage(check_urls([self._output], storage_options))
         self.codec = compression_of(self._output, compression)
         if compression == "infer" and self._output.lower().endswith(".xz"):
@@ -69,6 +73,13 @@ class TextOutputAdapter(OutputAdapter):
         if compression_of(self._output, "infer") is not None:
             extension = os.path.splitext(stem)[1]
         return extension.lower()
+
+    def at(self, output: str | os.PathLike[str]) -> TextOutputAdapter:
+        made = copy.copy(self)
+        options = self.storage.options if is_url(os.fspath(output)) else None
+        # Only what the class itself checks of a path, for the options are known to be right.
+        TextOutputAdapter.__init__(made, output, self._compression, options)
+        return made
 
     @abstractmethod
     def framing(self, columns: tuple[str, ...] | None) -> Framing:

@@ -130,13 +130,11 @@ def _finish_rejects(run: PipeRun) -> list[Part]:
     schema = planned.reject_schema
     if schema is None and (adapter.needs_columns or adapter.typed):
         schema = found_reject_schema(adapter, _names_in(run.results, home))
-    before = planned.input.first_record
     groups: list[list[tuple[ShardResult, int]]] = []
-    for result in run.results:
+    for numbered in zip(run.results, run.records_before(), strict=True):
         if not groups or not planned.merge:
             groups.append([])
-        groups[-1].append((result, before))
-        before += result.counts.records
+        groups[-1].append(numbered)
     return [
         _write_rejects(planned, home, adapter, group, number, schema)
         for number, group in enumerate(groups, 1)

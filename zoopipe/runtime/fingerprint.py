@@ -19,6 +19,7 @@ from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
 from zoopipe.adapters.base import InputPlan
+from zoopipe.redact import redact
 from zoopipe.runtime.parcel import versions
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _ADDRESS = re.compile(r"(?<=[\w\]>]):\d{8,}")
 # Keys of a core schema that say nothing of values.
 _SILENT = frozenset({"metadata"})
 # Installed wherever a run is, also from a checkout of this repository.
-_OURS = "zoopipe"
+_OURS = ("zoopipe", "zoopipe_multiprocess", "zoopipe_ray", "zoopipe_dask")
 
 
 def fingerprint(pipe: Pipe, plan: InputPlan, merge: bool) -> dict[str, str]:
@@ -44,8 +45,10 @@ def fingerprint(pipe: Pipe, plan: InputPlan, merge: bool) -> dict[str, str]:
         "the output": _digest(pipe.output_adapter),
         "the error output": _digest(pipe.error_output_adapter),
         "whether one file is published": str(merge),
+        "the name of row_numbers": repr(pipe.row_numbers),
+        "what is masked in the rejects": _digest((pipe.secret_columns, pipe.show_secrets)),
     }
-    found.update({f"the input {name}": text for name, text in plan.identity.items()})
+    found.update({f"the input {redact(name)}": text for name, text in plan.identity.items()})
     found.update(versions())
     return found
 
@@ -173,7 +176,7 @@ class _Described:
         if isinstance(value, logging.Logger):
             yield value.name
             return
-        if _is_installed(type(value).__module__) and not type(value).__module__.startswith(_OURS):
+        if _is_installed(type(value).__module__) and not _is_ours(type(value).__module__):
             # What is in it may be as large as a program; what it shows of itself has to do.
             text = repr(value)
             yield "" if " at 0x" in text else text
@@ -193,6 +196,11 @@ def _name(value: Any) -> str:
     return f"{module}.{getattr(value, '__qualname__', '')}"
 
 
+def _is_ours(name: str | None) -> bool:
+    # A user's module may be called zoopipe_job.
+    return (name or "").partition(".")[0] in _OURS
+
+
 @functools.cache
 def _is_installed(name: str | None) -> bool:
     """Whether a module is Python's, or was installed."""
@@ -200,7 +208,7 @@ def _is_installed(name: str | None) -> bool:
     file = getattr(module, "__file__", None)
     if name in sys.builtin_module_names or (module is not None and file is None):
         return name != "__main__"
-    if (name or "").startswith(_OURS):
+    if _is_ours(name):
         return True
     text = file or ""
     is_pythons = text.startswith(types.__file__.rpartition("/")[0])

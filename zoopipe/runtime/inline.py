@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from zoopipe.errors import ZooPipeError
 from zoopipe.runtime.engine import Attempt, BaseEngine, Done, End, Lost, Raised
+from zoopipe.runtime.parcel import unexpected
 from zoopipe.runtime.progress import Progress
 from zoopipe.runtime.task import Task, run_task
 
@@ -35,7 +36,7 @@ class InlineAttempt(Attempt):
         except ZooPipeError as error:
             end = Raised(error)
         except BaseException as error:
-            end = Raised(ZooPipeError(f"{self.task.label}: {type(error).__name__}: {error}"))
+            end = Raised(unexpected(self.task, error))
         self._speak(end)
 
     def _speak(self, end: End) -> None:

@@ -10,7 +10,7 @@ from zoopipe.errors import DeclarationError
 if TYPE_CHECKING:
     from zoopipe.runtime.piperun import PipeRun
 
-# No record is shorter: a character and a newline.
+# No record is shorter: a character and a newline; of columns all but one have a delimiter more.
 _SHORTEST_RECORD_BYTES = 2
 
 
@@ -30,7 +30,10 @@ def parse_max_errors(value: int | str | None) -> int | float | None:
 
 
 def exceeds_early(run: PipeRun) -> bool:
-    """Whether the run can be stopped already: whatever the rest holds, the limit is passed."""
+    """Whether the run can be stopped already: whatever the rest holds, the limit is passed.
+
+    Effect: where that is so only if each shard has begun at a record, the driver begins to look that up.
+    """
     limit = run.planned.pipe.max_rejected
     if limit is None:
         return False
@@ -39,9 +42,19 @@ def exceeds_early(run: PipeRun) -> bool:
         if report.bytes_total is None:
             return False
         left = max(report.bytes_total - report.bytes_read, 0)
-        most_records = report.total_processed + -(-left // _SHORTEST_RECORD_BYTES)
-        return run.surely_rejected() > limit * most_records
-    return run.surely_rejected() > limit
+        limit *= report.total_processed + -(-left // _shortest_record_bytes(run))
+    if run.surely_rejected() > limit:
+        return True
+    if run.rejected() > limit:
+        run.check_starts()
+    return False
+
+
+def _shortest_record_bytes(run: PipeRun) -> int:
+    """How many bytes a record has at least that is not rejected; a shorter one brings the limit nearer."""
+    columns = run.planned.input.columns
+    is_text = columns is not None and run.planned.pipe.input_adapter.has_delimiters
+    return max(_SHORTEST_RECORD_BYTES, len(columns or ()) if is_text else 0)
 
 
 def exceeds_finally(run: PipeRun) -> bool:

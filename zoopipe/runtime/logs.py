@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from zoopipe.redact import redact
+
 #: How many lines of one attempt reach the driver, and how many characters of each.
 MOST_LINES, MOST_CHARACTERS = 100, 1000
 
@@ -33,7 +35,7 @@ class LogRelay:
         """Takes what the worker logs; of lines beyond `MOST_LINES` only that there were more."""
         self._accepted += 1
         if self._accepted <= MOST_LINES:
-            text = record.getMessage()
+            text = redact(record.getMessage())
             if len(text) > MOST_CHARACTERS:
                 text = text[:MOST_CHARACTERS] + "…"
             self._lines.append(LogLine(record.levelno, record.name, text))

@@ -27,6 +27,7 @@ from zoopipe.errors import (
     RunStopped,
     ZooPipeError,
 )
+from zoopipe.redact import named
 from zoopipe.runtime.engine import Done, End, Raised
 from zoopipe.runtime.logs import relaying
 from zoopipe.runtime.progress import Progress
@@ -236,7 +237,17 @@ def _run(task: Task, progress: Progress, worker: str) -> End:
         kind = type(error).__name__
         return Raised(ZooPipeError(f"{task.label}: {kind} was raised, by a hook or a validator"))
     except Exception as error:
-        return Raised(ZooPipeError(f"{task.label}: {type(error).__name__}: {error}"))
+        return Raised(unexpected(task, error))
+
+
+def unexpected(task: Task, error: BaseException) -> ZooPipeError:
+    """What an attempt says of an exception that no stage of it took: what and where, no values of rows."""
+    sentence = f"{task.label}: {named(error, task.pipe.show_messages)}"
+    if task.pipe.show_messages or not str(error) or str(error) in sentence:
+        return ZooPipeError(sentence)
+    return ZooPipeError(
+        f"{sentence}; its message may hold values of rows, and Pipe(show_messages=True) shows it"
+    )
 
 
 def check_storage(task: Task, here: str) -> None:

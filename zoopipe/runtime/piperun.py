@@ -21,6 +21,7 @@ from zoopipe.runtime.plan import PlannedPipe
 from zoopipe.runtime.progress import Progress
 from zoopipe.runtime.retry import RetryPolicy
 from zoopipe.runtime.shardrun import ShardRun
+from zoopipe.runtime.starts import StartCheck
 from zoopipe.runtime.state import Finished
 from zoopipe.runtime.task import ShardResult, Task
 from zoopipe.stages.rejects import NAMED_REJECTS, RejectedRow, reason_name
@@ -31,8 +32,9 @@ class PipeRun:
     """The state of one pipe in one run. Only the supervisor changes it; any thread may ask for
     reports."""
 
-    def __init__(self, planned: PlannedPipe) -> None:
+    def __init__(self, planned: PlannedPipe, record_timeout_s: float | None = None) -> None:
         self.planned = planned
+        self._record_timeout_s = record_timeout_s
         self.status = PipeStatus.PENDING
         self.error: str | None = None
         self._started: datetime | None = None
@@ -46,6 +48,7 @@ class PipeRun:
         self._cut_off: list[Progress] = []
         self._cut_off_reasons: Counter[str] = Counter()
         self.has_too_many = False
+        self._starts = StartCheck(planned.pipe.input_adapter, planned.input.columns)
         first = planned.input.first_record
         self._published: tuple[Part, ...] = planned.published
         self._begin([ShardRun(shard, first) for shard in planned.input.shards])
@@ -120,6 +123,7 @@ class PipeRun:
                 rejects=None if reject_staging is None else reject_staging.part(index, attempt),
                 leads=index == 0 or not planned.merge,
                 count_only=self._counting,
+                record_timeout_s=self._record_timeout_s,
             )
         )
 
@@ -144,6 +148,13 @@ class PipeRun:
         self._lost_count += lost.has_begun
         index = task.shard.index
         self._shards[index].lose(task, lost, self._running[task], policy, now)
+        self._waiting.add(index)
+
+    def timed_out(self, task: Task, lost: Lost, policy: RetryPolicy) -> None:
+        """Takes that an attempt was ended because it had records in hand for too long; likewise."""
+        self._lost_count += 1
+        index = task.shard.index
+        self._shards[index].time_out(task, lost, self._running[task], policy)
         self._waiting.add(index)
 
     def ended(self, task: Task) -> None:
@@ -302,11 +313,24 @@ class PipeRun:
             if task.window is None
         }
         sure, is_tight = 0, True
+        finds_starts = self.planned.pipe.input_adapter.finds_starts
         for index, run in enumerate(self._shards):
             is_tight = is_tight and run.result is not None
-            if is_tight or run.shard.ranges[0].exact:
+            is_exact = finds_starts or run.shard.ranges[0].exact
+            if is_tight or is_exact or index in self._starts.sure:
                 sure += live.get(index, 0) if run.result is None else run.result.counts.rejected
         return sure
+
+    def check_starts(self) -> None:
+        """Begins to look up which shards have begun at a record, unless that goes on or is known already.
+
+        Effect: `surely_rejected` counts those that have, as soon as that is known.
+        """
+        self._starts.begin(
+            [run.shard for run in self._shards],
+            self._all_results(),
+            lambda: not self.is_finished and not self.has_too_many,
+        )
 
     def _counts(self) -> Counts:
         """What became of the rows so far, in shards that are done and in those that run."""
@@ -332,14 +356,20 @@ class PipeRun:
     def first_rejects(self) -> list[RejectedRow]:
         """The first rejected rows of the whole input, where no error output shows them."""
         found: list[RejectedRow] = []
-        before = self.planned.input.first_record
-        for result in self.results:
+        for result, before in zip(self.results, self.records_before(), strict=True):
             found += [
                 replace(row, record=None if row.record is None else before + row.record)
                 for row in result.first_rejects
             ]
-            before += result.counts.records
         return found[:NAMED_REJECTS]
+
+    def records_before(self) -> list[int]:
+        """For each result how many records come before those that it numbers from 1; none where the input's
+        records keep numbers of their own."""
+        if self.planned.pipe.input_adapter.keeps_origins:
+            return [0] * len(self.results)
+        counts = [result.counts.records for result in self.results]
+        return list(accumulate(counts, initial=self.planned.input.first_record))[:-1]
 
     def report(self) -> PipeReport:
         """A snapshot."""

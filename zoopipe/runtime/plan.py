@@ -12,10 +12,15 @@ import pyarrow as pa
 from zoopipe.adapters.base import InputPlan, OutputAdapter
 from zoopipe.errors import DeclarationError, OutputError
 from zoopipe.runtime.fingerprint import fingerprint
-from zoopipe.runtime.schemas import output_schema, read_columns, reject_schema
+from zoopipe.runtime.schemas import (
+    numbered_schema,
+    output_schema,
+    read_columns,
+    reject_schema,
+)
 from zoopipe.runtime.state import Finished, StateFile
 from zoopipe.stages.rejects import META_NAMES
-from zoopipe.storage.objects import staging_of
+from zoopipe.storage.objects import staging_of, target_of
 from zoopipe.storage.parts import Part
 from zoopipe.storage.staging import Staging
 
@@ -118,7 +123,12 @@ def _plan_pipe(index: int, pipe: Pipe, shards: int, merge: bool) -> PlannedPipe:
         if reject_staging.target == staging.target:
             raise OutputError(f"output and error output are both {staging.target}")
         rejects = reject_schema(pipe.error_output_adapter, plan)
-    schema = output_schema(pipe, plan)
+    if not merge:
+        for each in filter(None, (staging, reject_staging)):
+            # The names are longer, and others may be there.
+            for number in range(1, len(plan.shards) + 1):
+                target_of(each.published(number))
+    schema = numbered_schema(pipe, output_schema(pipe, plan))
     pipe.output_adapter.check(schema)
     planned = PlannedPipe(
         index=index,
@@ -130,7 +140,7 @@ def _plan_pipe(index: int, pipe: Pipe, shards: int, merge: bool) -> PlannedPipe:
         staging=staging,
         reject_staging=reject_staging,
         merge=merge,
-        counted=pipe.has_entries and len(plan.shards) > 1,
+        counted=_needs_numbers(pipe) and len(plan.shards) > 1,
         plan=fingerprint(pipe, plan, merge),
         state=StateFile(staging, reject_staging),
     )
@@ -140,6 +150,12 @@ def _plan_pipe(index: int, pipe: Pipe, shards: int, merge: bool) -> PlannedPipe:
 
 def _staging(adapter: OutputAdapter) -> Staging:
     return staging_of(adapter.output, adapter.storage)
+
+
+def _needs_numbers(pipe: Pipe) -> bool:
+    """Whether workers have to know the number of each record in the whole input."""
+    asks = pipe.has_entries or pipe.row_numbers is not None
+    return asks and not pipe.input_adapter.keeps_origins
 
 
 def _check_columns(planned: PlannedPipe) -> None:
@@ -156,6 +172,8 @@ def _check_columns(planned: PlannedPipe) -> None:
     if not pipe.hooks and (pipe.schema_model is not None or planned.input.columns is not None):
         schema = planned.output_schema
         wanted.append((pipe.output_adapter, () if schema is None else schema.names))
+    elif pipe.row_numbers is not None:
+        wanted.append((pipe.output_adapter, [pipe.row_numbers]))
     for adapter, columns in wanted:
         missing = adapter.lacks(columns)
         if missing:

@@ -14,10 +14,10 @@ from zoopipe.runtime.fingerprint import differences
 from zoopipe.runtime.plan import PlannedPipe
 from zoopipe.runtime.state import Committing, Finished, State, at_home, finish_commit, read_state
 from zoopipe.storage.objects import staging_at, staging_folders_of
-from zoopipe.storage.parts import Part
+from zoopipe.storage.parts import Part, writing
 from zoopipe.storage.staging import Staging
 from zoopipe.storage.stores import Overtaken
-from zoopipe.storage.urls import is_local
+from zoopipe.storage.urls import found_from, is_local, seen_from
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +83,31 @@ def _make_ready(planned: PlannedPipe) -> None:
     planned.state.begin(planned.plan, planned.kept)
     for staging in planned.stagings:
         staging.clear({*kept, str(planned.state.path)})
+    if planned.reject_staging is not None:
+        _note_owner(planned.reject_staging, planned.staging)
+
+
+# In the staging of an error output: where the output is in whose state it is spoken of.
+_OWNER = "owner"
+
+
+def _note_owner(reject_staging: Staging, staging: Staging) -> None:
+    path = reject_staging.here(_OWNER)
+    with writing(path):
+        Path(path).write_text(seen_from(staging.target, reject_staging.target))
+
+
+def _owner_of(folder: Path) -> Path | None:
+    """The staging folder of the run's output, where a folder has the rejects of a run that was begun."""
+    try:
+        text = (folder / _OWNER).read_text()
+        owner = _staging_of(found_from(text, staging_at(folder).target))
+        state = read_state(owner)
+    except (OSError, OutputError, ValueError):
+        return None
+    rejects = None if state is None else state.begun.rejects_beside(owner)
+    is_its = rejects is not None and folder in staging_folders_of(rejects)
+    return owner.folder if is_its else None
 
 
 def _recover(staging: Staging, reject_staging: Staging | None) -> State | None:
@@ -97,8 +122,14 @@ def _recover(staging: Staging, reject_staging: Staging | None) -> State | None:
     state = read_state(staging)
     if state is None or state.committing is None:
         return state
+    if not staging.is_own:
+        # It names files to rename and to remove; only this user's own runs may say so.
+        raise OutputError(
+            f"cannot write {staging.target}: a run of another user was cut off while it published it; "
+            f"that user's `zoopipe clean {staging.target}` finishes it"
+        )
     with ExitStack() as stack:
-        rejects = state.begun.rejects
+        rejects = state.begun.rejects_beside(staging)
         if rejects is not None and (reject_staging is None or reject_staging.target != rejects):
             # It had another error output.
             reject_staging = _staging_of(rejects)
@@ -164,7 +195,8 @@ def _kept(planned: PlannedPipe, state: State, is_staged: bool) -> Iterator[Finis
         if not 0 <= index < len(planned.input.shards):
             continue
         try:
-            found = at_home(finished, planned.staging, planned.reject_staging)
+            shard = planned.input.shards[index]
+            found = at_home(finished, shard, planned.staging, planned.reject_staging)
             homes = (planned.staging, planned.reject_staging)
             for part, home in zip((found.result.part, found.result.rejects), homes, strict=True):
                 if part is not None and home is not None and is_staged:
@@ -209,12 +241,22 @@ def clean(paths: Sequence[str | os.PathLike[str]]) -> list[Cleaned]:
 
     Effect: a dead run that was cut off while it published is published first.
     """
-    folders = dict.fromkeys(folder for path in paths for folder in staging_folders_of(path))
+    folders = [folder for path in paths for folder in staging_folders_of(path)]
     cleaned: dict[Path, Cleaned] = {}
     while folders:
-        folder, _ = folders.popitem()
-        cleaned[folder], beside = _clean(folder)
-        folders.update(dict.fromkeys(each for each in beside if each not in cleaned))
+        folder = folders.pop()
+        owner = _owner_of(folder)
+        if folder in cleaned:
+            continue
+        if owner is not None and owner not in cleaned:
+            # Its commit may be one to finish, which takes these rejects too.
+            folders += [folder, owner]
+        elif owner is not None and not cleaned[owner].is_gone:
+            kept = f"kept with {cleaned[owner].place}: {cleaned[owner].sentence}"
+            cleaned[folder] = Cleaned(folder, kept, False, str(folder))
+        else:
+            cleaned[folder], beside = _clean(folder)
+            folders += beside
     return [cleaned[folder] for folder in sorted(cleaned)]
 
 
@@ -236,7 +278,7 @@ def _clean(folder: Path) -> tuple[Cleaned, list[Path]]:
         return Cleaned(folder, str(error), False, place), []
     if state is None:
         return Cleaned(folder, "removed", True, place), []
-    rejects = state.begun.rejects
+    rejects = state.begun.rejects_beside(staging)
     beside = [] if rejects is None else staging_folders_of(rejects)
     sentence = "removed" if state.committing is None else "published and removed"
     return Cleaned(folder, sentence, True, place), beside

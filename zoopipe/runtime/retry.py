@@ -46,15 +46,20 @@ class Supervision:
     Attributes:
         retries: what is done about lost workers.
         stall_timeout_s: after how many seconds without progress an attempt is said to stall.
+        record_timeout_s: how many seconds a record may be in hand before its worker is ended; None for
+            ever.
         max_workers: the most attempts at once; None for as many as the engine has room for.
     """
 
     retries: RetryPolicy = RetryPolicy()
     stall_timeout_s: float = 300.0
+    record_timeout_s: float | None = None
     max_workers: int | None = None
 
     def __post_init__(self) -> None:
         check_seconds("stall_timeout_s", self.stall_timeout_s)
+        if self.record_timeout_s is not None:
+            check_seconds("record_timeout_s", self.record_timeout_s, above=True)
 
 
 # How many records the first probe of a search tries; each that passes is followed by one of twice as

@@ -96,6 +96,20 @@ def _found_types(pipe: Pipe, plan: InputPlan) -> pa.Schema:
     )
 
 
+def numbered_schema(pipe: Pipe, schema: pa.Schema | None) -> pa.Schema | None:
+    """The columns of the output with that of the row numbers behind them, where the pipe asks for one.
+
+    Raises:
+        DeclarationError: there is a column of that name.
+    """
+    name = pipe.row_numbers
+    if name is None or schema is None:
+        return schema
+    if name in schema.names:
+        raise DeclarationError(f"row_numbers names a column that the rows have already: {name!r}")
+    return schema.append(pa.field(name, pa.int64() if pipe.output_adapter.typed else pa.null()))
+
+
 def reject_schema(adapter: OutputAdapter, plan: InputPlan) -> pa.Schema | None:
     """The columns of an error output: those of the input, then why a row was rejected; None where
     records have columns of their own."""

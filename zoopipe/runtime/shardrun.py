@@ -17,6 +17,8 @@ _MOST_KILLERS = 10
 _MOST_UNBEGUN = 20
 # Searches that found no record to blame.
 _MOST_SEARCHES = 2
+# Attempts that were ended because records were in hand for too long: four for each that is found.
+_MOST_TIMEOUTS = 4 * _MOST_KILLERS
 
 
 class ShardRun:
@@ -33,8 +35,9 @@ class ShardRun:
 
     def _begin_again(self) -> None:
         self.result = None
-        self._losses = self._unbegun = self._searches = 0
+        self._losses = self._unbegun = self._searches = self._timeouts = 0
         self._killers: list[Killer] = []
+        self._suspects: list[tuple[int, int]] = []
         self._search: Search | None = None
 
     def starts_at(self, offset: int) -> None:
@@ -52,6 +55,7 @@ class ShardRun:
             first_record=self.first_record,
             killers=tuple(self._killers),
             window=None if self._search is None else self._search.window,
+            suspects=tuple(self._suspects),
         )
 
     def take(self, task: Task, result: ShardResult) -> bool:
@@ -87,7 +91,8 @@ class ShardRun:
         if self._search is not None and task.window is not None:
             self._search.died()
             if self._search.found is not None:
-                self._killers.append(Killer(self._search.found, _last_words(lost, progress)))
+                message = f"the record ends the worker that tries it: {_last_words(lost, progress)}"
+                self._killers.append(Killer(self._search.found, "worker_lost", message))
                 self._search, self._searches = None, 0
             return
         self._losses += 1
@@ -103,12 +108,37 @@ class ShardRun:
         self._search = Search(progress.counts.records)
         self._searches += 1
 
+    def time_out(self, task: Task, lost: Lost, progress: Progress, policy: RetryPolicy) -> None:
+        """Hears that an attempt was ended because it had the same records in hand for too long: the shard
+        waits for another try, without the record where that was in hand alone, twice.
+
+        Raises:
+            WorkerLostError: there is no other try.
+        """
+        if task.window is not None:
+            self.lose(task, lost, progress, policy, 0.0)
+            return
+        self._timeouts += 1
+        if policy.max_attempts == 1:
+            raise WorkerLostError(f"{task.label}: {lost.reason}")
+        if self._timeouts > _MOST_TIMEOUTS or len(self._killers) == _MOST_KILLERS:
+            raise WorkerLostError(
+                f"{task.label}: {lost.reason}, and so often that it is no fault of few records: "
+                "give more time, or mend the hook or validator that takes it"
+            )
+        first = progress.counts.records
+        suspects = (first, first + progress.unwritten)
+        if suspects in self._suspects and progress.unwritten == 1:
+            self._killers.append(Killer(first, "record_timeout", _last_words(lost, progress)))
+        else:
+            # Also of one alone: what it waited for may come the second time.
+            self._suspects.append(suspects)
+
 
 def _last_words(lost: Lost, progress: Progress) -> str:
     """What is known of a worker that one record has ended."""
     is_named = not progress.host or progress.host in lost.reason
     place = "" if is_named else f" on {progress.host}"
-    return (
-        f"the record ends the worker that tries it: {lost.reason}{place}; "
-        f"the worker had {progress.rss_bytes / 2**20:,.0f} MiB of memory"
-    )
+    memory = f"; the worker had {progress.rss_bytes / 2**20:,.0f} MiB of memory"
+    # Of a worker that died at once nothing may have been heard.
+    return f"{lost.reason}{place}{memory if progress.rss_bytes else ''}"

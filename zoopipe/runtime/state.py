@@ -12,15 +12,18 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
+from zoopipe.adapters.base import Shard
 from zoopipe.errors import OutputError
+from zoopipe.redact import redact
 from zoopipe.runtime.task import ShardResult
 from zoopipe.storage.parts import Part, Upload, sync_folder, writing
 from zoopipe.storage.staging import Staging
-from zoopipe.storage.urls import name_of
+from zoopipe.storage.urls import found_from, name_of, seen_from
 
 _FILE = "state.jsonl"
 _FORMAT = 1
@@ -32,12 +35,17 @@ class Begun:
 
     Attributes:
         plan: the plan's fingerprint.
-        rejects: the target of the error output, or None.
+        rejects: the target of the error output, seen from the folder of the output: both may be moved
+            before somebody goes on; or None.
     """
 
     format: int
     plan: dict[str, str]
     rejects: str | None = None
+
+    def rejects_beside(self, staging: Staging) -> str | None:
+        """The target of the error output of the run whose output this is the staging of."""
+        return None if self.rejects is None else found_from(self.rejects, staging.target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +154,9 @@ class StateFile:
 
     def begin(self, plan: dict[str, str], kept: Iterable[Finished]) -> None:
         """Begins anew, with the shards that are kept of an earlier run."""
-        rejects = None if self._reject_staging is None else self._reject_staging.target
+        rejects = None
+        if self._reject_staging is not None:
+            rejects = seen_from(self._reject_staging.target, self._staging.target)
         lines = [_Line(begun=Begun(_FORMAT, plan, rejects))]
         lines += [_Line(finished=_named(finished)) for finished in kept]
         draft = self._staging.folder / f"{_FILE}.draft"
@@ -188,28 +198,39 @@ class StateFile:
             folders.append(self._reject_staging.folder)
         for folder in dict.fromkeys([*folders, *(folder.parent for folder in folders)]):
             sync_folder(folder)
-        self._append(_Line(committing=record), durable=True)
+        before = self._append(_Line(committing=record), durable=True)
         self.is_committed = True
         try:
             _publish(record, record.moves, self._staging, self._reject_staging)
         except OutputError:
-            # Where nothing was published, nothing has to be finished.
+            # Where nothing was published, nothing has to be finished, and nobody is to do it later.
             left = _left(record, self._staging, self._reject_staging)
-            self.is_committed = len(left) < len(record.moves)
+            if len(left) == len(record.moves):
+                self.is_committed = False
+                with suppress(OSError):
+                    os.truncate(self.path, before)
             raise
 
-    def _append(self, line: _Line, durable: bool = False) -> None:
+    def _append(self, line: _Line, durable: bool = False) -> int:
+        """Adds a line, and says how large the file was before. If this raises it is so again, as far as the
+        disk allows: what was said to have failed does not take place later."""
         data = _dumped(line)
         with writing(self.path):
             descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
             try:
-                if os.write(descriptor, data) < len(data):
-                    os.write(descriptor, b"\n")
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                if durable:
-                    os.fsync(descriptor)
+                before = os.fstat(descriptor).st_size
+                try:
+                    if os.write(descriptor, data) < len(data):
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                    if durable:
+                        os.fsync(descriptor)
+                except OSError:
+                    with suppress(OSError):
+                        os.ftruncate(descriptor, before)
+                    raise
             finally:
                 os.close(descriptor)
+        return before
 
 
 def finish_commit(record: Committing, staging: Staging, reject_staging: Staging | None) -> None:
@@ -256,11 +277,17 @@ def read_state(staging: Staging) -> State | None:
     """What a dead run left in a staging folder; None where it had not begun.
 
     Lines that are cut short or damaged did not happen: their shards are run again.
+
+    Raises:
+        OutputError: the disk failed.
     """
+    path = staging.folder / _FILE
     try:
-        data = (staging.folder / _FILE).read_bytes()
+        data = path.read_bytes()
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise OutputError(f"cannot read {path}: {error.strerror or error}") from error
     state: State | None = None
     for text in data.split(b"\n"):
         try:
@@ -281,10 +308,14 @@ def _dumped(line: _Line) -> bytes:
 
 
 def _named(finished: Finished) -> Finished:
-    """With the names of staged files in place of their paths."""
+    """With the names of staged files in place of their paths, and no password in those of the input."""
     result = finished.result
+    ranges = tuple(replace(part, path=redact(part.path)) for part in result.ranges)
     return replace(
-        finished, result=replace(result, part=_base(result.part), rejects=_base(result.rejects))
+        finished,
+        result=replace(
+            result, ranges=ranges, part=_base(result.part), rejects=_base(result.rejects)
+        ),
     )
 
 
@@ -292,13 +323,19 @@ def _base(part: Part | None) -> Part | None:
     return None if part is None else replace(part, path=name_of(part.path))
 
 
-def at_home(finished: Finished, staging: Staging, reject_staging: Staging | None) -> Finished:
-    """With the paths of staged files in place of their names.
+def at_home(
+    finished: Finished, shard: Shard, staging: Staging, reject_staging: Staging | None
+) -> Finished:
+    """With the paths of staged files in place of their names, and those of the shard's input as they are.
 
     Raises:
         ValueError: a name leads out of its folder, or there is no folder for it.
     """
-    result = finished.result
+    paths = {redact(part.path): part.path for part in shard.ranges}
+    ranges = tuple(
+        replace(part, path=paths.get(part.path, part.path)) for part in finished.result.ranges
+    )
+    result = replace(finished.result, ranges=ranges)
     part, rejects = result.part, result.rejects
     if part is not None:
         part = replace(part, path=staging.file(part.path))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from zoopipe.errors import RunStopped, WorkerLostError, ZooPipeError
 from zoopipe.ledger import Ledger
+from zoopipe.redact import frames_of, named
 from zoopipe.report import FlowReport, PipeReport, PipeStatus
 from zoopipe.runtime.commit import commit
 from zoopipe.runtime.engine import Attempt, Done, End, Lost, Raised
@@ -23,6 +24,7 @@ from zoopipe.runtime.progress import Progress
 from zoopipe.runtime.retry import Supervision
 from zoopipe.runtime.task import Task
 from zoopipe.runtime.threads import in_thread
+from zoopipe.runtime.watch import Watch, place_of
 from zoopipe.storage.parts import Part
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ logger = logging.getLogger(__name__)
 _TICK_S = 0.1
 # How long a worker that was asked to stop may take, before it is killed, when a pipe fails.
 _GRACE_S = 5.0
+# And when too many rows were rejected: long enough to say why, and the run has ended within two seconds.
+_LAST_WORDS_S = 1.5
 
 
 class Supervisor:
@@ -43,11 +47,11 @@ class Supervisor:
     ) -> None:
         self._engine = engine
         self._supervision = supervision
-        self._runs = [PipeRun(planned) for planned in pipes]
+        self._runs = [PipeRun(planned, supervision.record_timeout_s) for planned in pipes]
         # By the identity of the attempt.
         self._attempts: dict[int, Attempt] = {}
         self._kill_at: dict[int, float] = {}
-        self._stalled: set[int] = set()
+        self._watchman = Watch(supervision)
         # By the index of the pipe; one after the other, for there is one disk.
         self._commits: dict[int, Future[tuple[Part, ...]]] = {}
         self._committing = threading.Lock()
@@ -101,8 +105,10 @@ class Supervisor:
     def _run(self) -> None:
         # Workers inherit the mask: Ctrl-C is the driver's to handle, and reaches them as a stop.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        has_rows = False
         try:
             if self._connect():
+                has_rows = True
                 # Again, to come before what an engine's libraries, imported by now, do at the end.
                 atexit.unregister(self.stop)
                 atexit.register(self.stop, 0.0)
@@ -114,8 +120,9 @@ class Supervisor:
         except ZooPipeError as error:
             self._end_all(str(error))
         except Exception as error:
-            logger.exception("the supervisor failed")
-            self._end_all(f"the run failed in the driver: {type(error).__name__}: {error}")
+            logger.error("the supervisor failed:\n%s", frames_of(error))
+            sentence = named(error, shows_message=not has_rows)
+            self._end_all(f"the run failed in the driver: {sentence}")
         finally:
             are_done = all(run.status is PipeStatus.COMPLETED for run in self._runs)
             for run in self._runs:
@@ -225,18 +232,27 @@ class Supervisor:
             elif isinstance(end, Raised) and not run.doubts(task):
                 raise end.error
             elif isinstance(end, Lost) and not run.has_too_many:
-                logger.warning("%s, attempt %d: %s", task.label, task.attempt, end.reason)
-                run.lost(task, end, self._supervision.retries, time.monotonic())
+                self._lose(run, attempt, end)
         except Exception as error:
             self._fail(run, _sentence(error))
         finally:
             self._forget(attempt)
 
+    def _lose(self, run: PipeRun, attempt: Attempt, lost: Lost) -> None:
+        """Hears that an attempt's worker is lost, or was ended here."""
+        task, policy = attempt.task, self._supervision.retries
+        lost = self._watchman.explained(attempt, lost)
+        logger.warning("%s, attempt %d: %s", task.label, task.attempt, lost.reason)
+        if self._watchman.is_overdue(attempt):
+            run.timed_out(task, lost, policy)
+        else:
+            run.lost(task, lost, policy, time.monotonic())
+
     def _forget(self, attempt: Attempt) -> None:
         run = self._runs[attempt.task.pipe_index]
         self._attempts.pop(id(attempt), None)
         self._kill_at.pop(id(attempt), None)
-        self._stalled.discard(id(attempt))
+        self._watchman.forget(attempt)
         if run.is_finished and run.running == [attempt.task]:
             run.planned.leave(is_done=False)
         run.ended(attempt.task)
@@ -281,8 +297,8 @@ class Supervisor:
         run.finish(status, error)
         self._ask_to_stop(run)
 
-    def _ask_to_stop(self, run: PipeRun) -> None:
-        kill_at = time.monotonic() + _GRACE_S if self._stop_at is None else self._stop_at
+    def _ask_to_stop(self, run: PipeRun, grace_s: float = _GRACE_S) -> None:
+        kill_at = time.monotonic() + grace_s if self._stop_at is None else self._stop_at
         for attempt in self._attempts.values():
             if attempt.task.pipe_index == run.index:
                 attempt.ask_to_stop()
@@ -307,31 +323,18 @@ class Supervisor:
         now = time.monotonic()
         for key, attempt in self._attempts.items():
             _relay_log(attempt)
-            self._watch_stall(key, attempt)
+            if key not in self._kill_at and self._watchman.condemns(attempt):
+                self._kill_at[key] = now
             if now >= self._kill_at.get(key, float("inf")):
                 attempt.kill()
         self._watch_shortage(now)
         for run in self._runs:
             if not run.is_finished and exceeds_early(run):
                 run.give_up()
-                self._ask_to_stop(run)
+                self._ask_to_stop(run, _LAST_WORDS_S)
             if run.is_given_up:
                 self._fail(run, too_many(run))
                 run.planned.leave(is_done=False)
-
-    def _watch_stall(self, key: int, attempt: Attempt) -> None:
-        """Says, once, that an attempt makes no progress."""
-        progress = attempt.progress
-        if not progress.has_begun or progress.quiet_s() < self._supervision.stall_timeout_s:
-            self._stalled.discard(key)
-        elif key not in self._stalled:
-            self._stalled.add(key)
-            logger.warning(
-                "%s stalls: no progress for %.0f s, on %s",
-                attempt.task.label,
-                progress.quiet_s(),
-                _place(progress),
-            )
 
     def _watch_shortage(self, now: float) -> None:
         """Fails what waits for a worker for too long while none runs."""
@@ -356,25 +359,21 @@ class _NeverBegun(Attempt):
         pass
 
 
-def _place(progress: Progress) -> str:
-    """Where an attempt runs, for messages."""
-    return f"{progress.host or 'this machine'}, process {progress.pid}"
-
-
 def _relay_log(attempt: Attempt) -> None:
     """Logs here what the attempt's worker has logged there."""
     for line in attempt.progress.log.drain():
         logging.getLogger(line.name).log(
-            line.level, "%s, on %s: %s", attempt.task.label, _place(attempt.progress), line.text
+            line.level, "%s, on %s: %s", attempt.task.label, place_of(attempt.progress), line.text
         )
 
 
 def _sentence(error: BaseException) -> str:
-    """What a pipe's report says of an error; one that is not ours is logged with its traceback."""
+    """What a pipe's report says of an error; of one that is not ours the log says how it came about."""
     if isinstance(error, ZooPipeError):
         return str(error)
-    logger.error("the driver failed", exc_info=error)
-    return f"the pipe failed in the driver: {type(error).__name__}: {error}"
+    # A message of a library may quote a cell, and so may those of its causes.
+    logger.error("the driver failed:\n%s", frames_of(error))
+    return f"the pipe failed in the driver: {named(error)}"
 
 
 def _what_is_left(run: PipeRun) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
 
 import psutil
@@ -16,7 +17,9 @@ import pyarrow as pa
 from zoopipe.adapters.base import Block, FileRange, PartWriter, Shard, append_range
 from zoopipe.counts import Counts
 from zoopipe.errors import HookError, RunStopped, ZooPipeError, in_tree
+from zoopipe.executors import BaseExecutor, SingleThreadExecutor
 from zoopipe.reasons import Reason
+from zoopipe.runtime.pace import Pace
 from zoopipe.runtime.progress import Progress
 from zoopipe.stages.chain import Chain, Outcome
 from zoopipe.stages.read import cut_block, read_blocks
@@ -33,15 +36,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Killer:
-    """A record that ends its worker: its number in the shard, from 0, and what is known of it."""
+    """A record that ends its worker, or never comes back: its number in the shard, from 0, and what is
+    known of it."""
 
     record: int
+    kind: Literal["worker_lost", "record_timeout"]
     message: str
 
     @property
     def reason(self) -> Reason:
         """Why it is rejected."""
-        return {"loc": [], "type": "worker_lost", "msg": self.message}
+        return {"loc": [], "type": self.kind, "msg": self.message}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,9 @@ class Task:
         killers: records that are rejected unseen, in order.
         window: the records `[low, high)` of the shard that are to be tried, whose result nobody
             takes; None for all of them.
+        record_timeout_s: how long a record may be in hand; None for ever.
+        suspects: the records `[low, high)` of which one was in hand for longer than that; each is taken
+            in hand alone, or with few others.
     """
 
     pipe_index: int
@@ -81,6 +89,8 @@ class Task:
     count_only: bool = False
     killers: tuple[Killer, ...] = ()
     window: tuple[int, int] | None = None
+    record_timeout_s: float | None = None
+    suspects: tuple[tuple[int, int], ...] = ()
 
     @property
     def label(self) -> str:
@@ -172,6 +182,8 @@ class _Attempt:
         self._summary: Counter[tuple[str, str]] = Counter()
         self._deferred_to: Counter[str] = Counter()
         self._first_rejects: list[RejectedRow] = []
+        limit_s = task.record_timeout_s
+        self._pace = None if limit_s is None else Pace(limit_s, task.suspects)
 
     def run(self) -> ShardResult:
         task, pipe = self._task, self._task.pipe
@@ -183,15 +195,31 @@ class _Attempt:
             undo.callback(rejects.discard)
             chain = Chain(pipe, writer, task.output_schema)
             with self._says_why_so_far(), _hooks(chain):
-                pipe.executor.drive(
+                self._executor().drive(
                     self._numbered_blocks(),
-                    lambda item: item.through(chain),
+                    lambda item: self._work(item, chain),
                     lambda outcome: self._write(outcome, writer, rejects),
                     chain.ordered,
                 )
             result = self._result(writer.close(), rejects.close())
             undo.pop_all()
         return result
+
+    def _executor(self) -> BaseExecutor:
+        """The pipe's; one thread where it matters which record is in hand."""
+        executor = self._task.pipe.executor
+        if self._task.suspects:
+            return SingleThreadExecutor(executor.get_batch_size())
+        return executor
+
+    def _work(self, item: _Numbered, chain: Chain) -> Outcome:
+        """Takes a block through the stages, and shows that it is in hand."""
+        since = time.monotonic()
+        with self._progress.holding(item.block.records):
+            outcome = item.through(chain)
+        if self._pace is not None:
+            self._pace.took(item.block.records, time.monotonic() - since)
+        return outcome
 
     @contextlib.contextmanager
     def _says_why_so_far(self) -> Iterator[None]:
@@ -212,8 +240,8 @@ class _Attempt:
                 self._progress.check_stop()
                 first = self._records
                 self._records += block.records
-                if task.killers or task.window:
-                    yield from _pieces(task, block, first)
+                if task.killers or task.window or self._pace is not None:
+                    yield from _pieces(task, block, first, self._pace)
                     if task.window and task.window[1] <= self._records:
                         break
                 else:
@@ -262,17 +290,30 @@ class _Numbered:
         return chain.process(self.block, self.in_shard, self.in_input)
 
 
-def _pieces(task: Task, block: Block, first: int) -> Iterator[_Numbered]:
-    """A block cut at a task's killers and window, without what is outside of the window."""
+def _pieces(task: Task, block: Block, first: int, pace: Pace | None) -> Iterator[_Numbered]:
+    """A block cut at a task's killers and window, and to what is taken in hand at once, without what is
+    outside of the window."""
     killers = {killer.record - first: killer.reason for killer in task.killers}
     low, high = (0, block.records) if task.window is None else (n - first for n in task.window)
     marks = {low, high, *killers, *(at + 1 for at in killers)}
-    cuts = sorted(mark for mark in marks if 0 < mark < block.records)
     at = 0
-    for piece in cut_block(block, cuts):
+    for piece in cut_block(block, _cuts(sorted(marks), first, block.records, pace)):
         if low <= at < high or piece.records == 0:
             yield _Numbered(piece, first + at, task.first_record + first + at, killers.get(at))
         at += piece.records
+
+
+def _cuts(marks: list[int], first: int, records: int, pace: Pace | None) -> Iterator[int]:
+    """Where a block is cut, one cut after the other: how much is taken next depends on how long the
+    pieces before took."""
+    at = 0
+    while at < records:
+        ahead = [mark for mark in marks if mark > at]
+        if pace is not None:
+            ahead.append(at + pace.records(first + at))
+        at = min(ahead, default=records)
+        if at < records:
+            yield at
 
 
 @contextlib.contextmanager

@@ -29,12 +29,16 @@ from zoopipe.hooks import (
     hook_name,
 )
 from zoopipe.reasons import Reason
+from zoopipe.redact import named
 from zoopipe.rows import columns_of
 from zoopipe.stages.flow import Flow
+from zoopipe.stages.masking import Masking
+from zoopipe.stages.numbers import numbered
 from zoopipe.stages.rejects import RejectedRow, first_rejects, reject_batch, summarize
 from zoopipe.stages.transform import Transform, make_entries
 from zoopipe.validation import compile_plan
 from zoopipe.validation.arrow_schema import json_says_all
+from zoopipe.validation.sets import sets_as_lists
 from zoopipe.values import from_columns
 
 if TYPE_CHECKING:
@@ -72,13 +76,22 @@ class Chain:
 
     def __init__(self, pipe: Pipe, writer: PartWriter, schema: pa.Schema | None = None) -> None:
         batch_rows = pipe.executor.get_batch_size()
-        self._nonfinite: NonFinite = pipe.output_adapter.nonfinite
-        self._takes_columns = pipe.output_adapter.needs_columns
-        self._types = schema if pipe.output_adapter.typed else None
+        output = pipe.output_adapter
+        self._takes_columns = output.needs_columns
+        self._types = _own_types(schema, pipe.row_numbers) if output.typed else None
+        # In text that is not yet typed `null` would be None, and not what it was.
+        self._nonfinite: NonFinite = "constants" if output.typed else output.nonfinite
         model = pipe.schema_model
         self._plan = None if model is None else compile_plan(model, self._nonfinite)
-        self._before = Transform(pipe.pre_validation_hooks, "raw_data", batch_rows)
-        self._after = Transform(pipe.post_validation_hooks, "validated_data", batch_rows)
+        self._before = Transform(
+            pipe.pre_validation_hooks, "raw_data", batch_rows, pipe.show_messages
+        )
+        self._after = Transform(
+            pipe.post_validation_hooks, "validated_data", batch_rows, pipe.show_messages
+        )
+        self._row_numbers = pipe.row_numbers
+        self._masking = Masking.of(pipe)
+        self._shows_messages = pipe.show_messages
         self._hooked_after = bool(pipe.post_validation_hooks)
         # Types are those of Python's values, which JSON does not always tell.
         self._rows_after = any(
@@ -115,7 +128,8 @@ class Chain:
             except BaseException as error:
                 with contextlib.suppress(HookError):
                     self.teardown()
-                raise _hook_error(hook, "setup", error) from error
+                # No row is there yet, so that none is in the message.
+                raise _hook_error(hook, "setup", error, shows_message=True) from error
             self._hooks.append(hook)
 
     def teardown(self) -> None:
@@ -132,7 +146,7 @@ class Chain:
         try:
             hook.teardown(self._store)
         except Exception as error:
-            raise _hook_error(hook, "teardown", error) from error
+            raise _hook_error(hook, "teardown", error, self._shows_messages) from error
 
     def process(self, block: Block, shard_record: int, input_record: int) -> Outcome:
         """Takes a block through validation and hooks, to what is written of it.
@@ -160,16 +174,16 @@ class Chain:
         self._before(flow, self._store)
         self._validate(flow)
         self._after(flow, self._store)
-        return self._outcome(flow, shard_record, self._encode(flow))
+        return self._outcome(flow, shard_record, self._encode(flow, input_record))
 
     def _outcome(self, flow: Flow, shard_record: int, encoded: Encoded) -> Outcome:
         block = flow.block
         rejected = len(flow.refused) + len(block.unparsed)
         rejects, first = None, []
         if rejected and self._wants_rejects:
-            rejects = reject_batch(block, flow.refused, shard_record)
+            rejects = reject_batch(block, flow.refused, shard_record, self._masking)
         elif rejected:
-            first = first_rejects(block, flow.refused, shard_record)
+            first = first_rejects(block, flow.refused, shard_record, self._masking)
         return Outcome(
             block=block,
             encoded=encoded,
@@ -184,7 +198,7 @@ class Chain:
                 bytes_read=block.bytes_read,
             ),
             deferred_to=flow.deferred_to,
-            summary=summarize(block, flow.refused),
+            summary=summarize(block, flow.refused, self._masking),
             first_rejects=first,
         )
 
@@ -227,14 +241,21 @@ class Chain:
             for entry, values in zip(flow.entries, accepted.values, strict=True):
                 entry["validated_data"], entry["status"] = values, EntryStatus.VALIDATED
 
-    def _encode(self, flow: Flow) -> Encoded:
+    def _encode(self, flow: Flow, input_record: int) -> Encoded:
         """The bytes of the rows; rows that the output cannot hold are refused."""
-        batch = flow.batch
+        batch, selection = flow.batch, flow.selection
         if batch is None and self._types is not None:
             batch = self._conformed(flow, self._types)
         elif batch is None:
+            if self._plan is not None and self._plan.whole.holds_sets and not flow.instances:
+                flow.values = list(map(sets_as_lists, flow.rows()))
             batch = self._as_columns(flow) or self._serialized(flow)
-        encoded = self._writer.encode(batch, flow.selection)
+        if self._row_numbers is not None:
+            if selection is not None:
+                flow.batch, flow.selection = batch.filter(selection), None
+                batch, selection = flow.batch, None
+            batch = numbered(flow, batch, self._row_numbers, input_record)
+        encoded = self._writer.encode(batch, selection)
         for position, reason in encoded.refused:
             flow.refuse(position, "write", [reason])
         return encoded
@@ -295,6 +316,13 @@ class Chain:
         return self._plan.whole.hooked_text(row, instance).encode()
 
 
+def _own_types(schema: pa.Schema | None, row_numbers: str | None) -> pa.Schema | None:
+    """The types of an output's columns without that of the row numbers, which comes last."""
+    if schema is None or row_numbers is None:
+        return schema
+    return schema.remove(schema.get_field_index(row_numbers))
+
+
 @contextlib.contextmanager
 def _collector_held(held: bool) -> Iterator[None]:
     """Holds the cyclic collector off while a batch's rows are Python objects: it would look at all of
@@ -309,11 +337,13 @@ def _collector_held(held: bool) -> Iterator[None]:
         gc.enable()
 
 
-def _hook_error(hook: AnyHook, method: str, error: BaseException) -> BaseException:
+def _hook_error(
+    hook: AnyHook, method: str, error: BaseException, shows_message: bool
+) -> BaseException:
     """The error for a hook whose `setup` or `teardown` raised; a stop stays what it is."""
     if not isinstance(error, Exception):
         return error
-    return HookError(f"{hook_name(hook)}.{method} raised {type(error).__name__}: {error}")
+    return HookError(f"{hook_name(hook)}.{method} raised {named(error, shows_message)}")
 
 
 def _unserializable(error: Exception) -> Reason:

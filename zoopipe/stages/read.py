@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from zoopipe.adapters.base import Block, InputAdapter, Shard
 
@@ -59,19 +59,24 @@ def _slice(block: Block, low: int, high: int) -> Block:
     if all_columns is not None:
         block.whole = lambda: all_columns().slice(first, count)
     block.unparsed = [
-        type(item)(item.record - low, item.reasons, item.text)
+        replace(item, record=item.record - low)
         for item in block.unparsed
         if low <= item.record < high
     ]
     if all_offsets is not None:
         block.offsets = lambda: all_offsets()[low:high]
+    if block.origins is not None:
+        block.origins = block.origins[low:high]
     block.records = high - low
     return block
 
 
-def cut_block(block: Block, cuts: Sequence[int]) -> Iterator[Block]:
-    """A block cut before the records `cuts`, in order; the last piece stands for the bytes of all."""
-    for low, high in pairwise([0, *cuts, block.records]):
+def cut_block(block: Block, cuts: Iterable[int]) -> Iterator[Block]:
+    """A block cut before the records `cuts`, in order; the last piece stands for the bytes of all.
+
+    Each cut is asked for when the pieces before it were taken.
+    """
+    for low, high in pairwise(chain([0], cuts, [block.records])):
         piece = _slice(replace(block), low, high)
         if high < block.records:
             piece.end, piece.bytes_read = block.start, 0

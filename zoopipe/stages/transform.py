@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,8 +22,10 @@ from zoopipe.hooks import (
     hook_name,
 )
 from zoopipe.reasons import Reason, clean_text, raised_reason
+from zoopipe.redact import place_of, redact
 from zoopipe.rows import Row
 from zoopipe.stages.flow import Flow, row_text
+from zoopipe.stages.numbers import input_numbers
 from zoopipe.values import from_rows, holds_values, rows_of, typed, updated
 
 _GOING_ON = (EntryStatus.PENDING, EntryStatus.VALIDATED)
@@ -39,12 +40,20 @@ class Transform:
         hooks: in the order they run.
         data: which of an entry's dicts they work on.
         batch_rows: the most entries that a `BaseHook` is given at once.
+        shows_messages: whether errors say what a hook raised with, which may be values of rows.
     """
 
-    def __init__(self, hooks: Sequence[AnyHook], data: DataKey, batch_rows: int) -> None:
+    def __init__(
+        self,
+        hooks: Sequence[AnyHook],
+        data: DataKey,
+        batch_rows: int,
+        shows_messages: bool = False,
+    ) -> None:
         self._hooks = hooks
         self._data = data
         self._batch_rows = batch_rows
+        self._shows_messages = shows_messages
 
     def __call__(self, flow: Flow, store: HookStore) -> None:
         for hook in self._hooks:
@@ -249,11 +258,10 @@ class Transform:
         chunk: Sequence[EntryTypedDict] = (),
     ) -> HookError:
         """The error for a hook that raised on a whole batch: where, but no values of rows."""
-        frames = traceback.extract_tb(error.__traceback__)
-        place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+        message = redact(f": {error}") if self._shows_messages else ""
         return HookError(
-            f"{hook_name(hook)} raised {type(error).__name__}{place} on "
-            f"{self._rows_named(flow, chunk)}"
+            f"{hook_name(hook)} raised {type(error).__name__}{place_of(error)} on "
+            f"{self._rows_named(flow, chunk)}{message}"
         )
 
     def _rows_named(self, flow: Flow, chunk: Sequence[EntryTypedDict]) -> str:
@@ -312,14 +320,12 @@ def make_entries(flow: Flow, first_position: int) -> None:
     Args:
         first_position: the number of the block's first record in the whole input, from 0.
     """
-    records, rows = flow.block.row_records, flow.rows()
-    positions = flow.origin if flow.origin is not None else range(len(rows))
-    if records is not None:
-        positions = [records[row] for row in positions]
+    rows, numbers = flow.rows(), input_numbers(flow.block, first_position)
+    positions = numbers if flow.origin is None else [numbers[row] for row in flow.origin]
     flow.entries = [
         {
-            "id": first_position + position,
-            "position": first_position + position,
+            "id": position,
+            "position": position,
             "status": EntryStatus.PENDING,
             "raw_data": row,
             "validated_data": None,

@@ -43,6 +43,8 @@ def source_patterns(source: Source) -> tuple[str, ...]:
     for item in items:
         if not isinstance(item, str | os.PathLike) or not os.fspath(item):
             raise DeclarationError(f"source must name paths, and {item!r} is none")
+        if "\0" in os.fspath(item):
+            raise DeclarationError(f"source must name paths, and {item!r} has a NUL in it")
         check_path(item)
     return tuple(os.fspath(item) for item in items)
 
@@ -192,6 +194,11 @@ class ByteSource:
         self._raw.seek(offset)
 
     @property
+    def is_raw(self) -> bool:
+        """Whether the bytes that are seen here are those of the file."""
+        return self.codec is None and self._decoder is None
+
+    @property
     def consumed(self) -> int:
         """How many bytes of the file itself have been read so far."""
         return self._raw.tell()
@@ -215,7 +222,9 @@ class ByteSource:
             return result
         except (OSError, ValueError, pa.ArrowException) as error:
             kind = f"{self.codec} data is damaged or cut short" if self.codec else "read failed"
-            raise InputError(f"cannot read {self.path}: {kind}: {error}") from error
+            # Of text that does not decode Python's message quotes a byte.
+            why = error.reason if isinstance(error, UnicodeDecodeError) else error
+            raise InputError(f"cannot read {self.path}: {kind}: {why}") from error
 
     def _fill(self, size: int) -> bytes:
         parts = []

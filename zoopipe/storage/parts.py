@@ -279,9 +279,19 @@ class Disk:
     def close(self) -> tuple[None, None]:
         with writing(self._path):
             if self._durable:
-                os.fsync(self._file.fileno())
+                self._sync()
             self._file.close()
         return None, None
+
+    def _sync(self) -> None:
+        try:
+            os.fsync(self._file.fileno())
+        except OSError:
+            # What is read of it now is what is in memory, and the next fsync says nothing of what this one
+            # has lost: nobody is to take it for whole.
+            with suppress(OSError):
+                os.unlink(self._path)
+            raise
 
     def discard(self) -> None:
         self.abandon()

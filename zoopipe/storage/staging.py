@@ -127,6 +127,11 @@ class Staging:
         """Whether this process has locked it."""
         return self._lock is not None
 
+    @property
+    def is_own(self) -> bool:
+        """Whether the folder is this user's, so that nobody else has put anything into it."""
+        return self.folder.lstat().st_uid == os.geteuid()
+
     def part(self, shard: int, attempt: int) -> str:
         """The file that one attempt at one shard writes."""
         return self.file(f"shard-{shard:05d}.attempt-{attempt}")
@@ -251,6 +256,9 @@ class Staging:
         """Unlocks the folder and leaves it as it is, for a run that goes on; safe to call twice."""
         if self._lock is not None:
             _held.discard(self._lock)
+            # A process that was forked at the wrong moment may have a copy of the descriptor.
+            with suppress(OSError):
+                fcntl.flock(self._lock, fcntl.LOCK_UN)
             os.close(self._lock)
             self._lock = None
 

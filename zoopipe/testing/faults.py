@@ -108,6 +108,15 @@ class Slow:
 
 
 @dataclass(frozen=True, slots=True)
+class Loop:
+    """Never comes back, as an endless loop in Python does."""
+
+    def __call__(self, shard: int, attempt: int) -> None:
+        while True:
+            time.sleep(0)
+
+
+@dataclass(frozen=True, slots=True)
 class Gate:
     """Stops an attempt at a known place, until the driver lets it go on.
 

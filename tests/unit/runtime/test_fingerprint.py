@@ -138,6 +138,17 @@ def test_change_of_the_job_is_seen(folder, first, old, new, part):
     assert all(part in name for name in differ)
 
 
+def test_code_of_a_module_that_is_called_as_ours_begins_is_seen(tmp_path):
+    text = JOB.replace("def clean(row", "from zoopipe_job import scaled\n\ndef clean(row")
+    found = []
+    for factor in (2, 3):
+        module = f"def scaled(value):\n    return value * {factor}\n"
+        (tmp_path / "zoopipe_job.py").write_text(module)
+        found.append(fingerprint_of(tmp_path, text))
+    differ = [name for name in found[0] if found[0][name] != found[1][name]]
+    assert differ == ["the hooks before validation", "the hooks after validation"]
+
+
 def test_input_is_known_by_size_and_time(folder, first):
     size = (folder / "in.csv").stat().st_size
     (text,) = (text for name, text in first.items() if "in.csv" in name)

@@ -33,6 +33,12 @@ def test_stall_timeout_is_refused_when_it_is_no_number_of_seconds():
         Supervision(stall_timeout_s="soon")
 
 
+@pytest.mark.parametrize("seconds", [0, -1, "1", math.nan, True])
+def test_record_timeout_is_refused_when_it_is_no_number_of_seconds_above_0(seconds):
+    with pytest.raises(DeclarationError, match="record_timeout_s"):
+        Supervision(record_timeout_s=seconds)
+
+
 def test_waits_grow_twofold_up_to_a_minute():
     policy = RetryPolicy(max_attempts=10_000, backoff_s=0.5)
     assert [policy.wait_s(losses) for losses in (1, 2, 3, 4, 8, 9, 5000)] == [
@@ -47,7 +53,7 @@ def searched(killers: set[int], records: int, low: int) -> tuple[int | None, int
         start, end = search.window
         assert end > start >= low
         tried = range(start, min(end, records))
-        if killers.isdisjoint(tried):
+        if not any(number in tried for number in killers):
             passed += 1
             if not search.passed(len(tried)):
                 return None, passed, died

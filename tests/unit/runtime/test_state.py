@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from zoopipe.adapters.base import FileRange
+from zoopipe.adapters.base import FileRange, Shard
 from zoopipe.counts import Counts
 from zoopipe.errors import OutputError
 from zoopipe.runtime.state import Finished, Output, StateFile, at_home, finish_commit, read_state
@@ -30,6 +30,10 @@ def stagings(tmp_path):
         staging.remove()
 
 
+RANGES = (FileRange("in é.csv", 8, 99), FileRange("b.csv", 0, 1 << 62, exact=False))
+SHARD = Shard(0, RANGES)
+
+
 def finished(stagings, shard):
     """A shard with everything that there may be."""
     staging, rejects = stagings
@@ -37,7 +41,7 @@ def finished(stagings, shard):
         shard,
         2,
         ShardResult(
-            (FileRange("in é.csv", 8, 99), FileRange("b.csv", 0, 1 << 62, exact=False)),
+            RANGES,
             Counts(10, 5, 4, 1, 0, 3, 99),
             Part(staging.part(shard, 2), 5, 300, "0123456789abcdef"),
             Part(rejects.part(shard, 2), 4, 200, "fedcba9876543210"),
@@ -54,9 +58,10 @@ def test_state_is_read_as_it_was_written(stagings):
     file.add(finished(stagings, 0))
     state = read_state(stagings[0])
     assert state.begun.plan == PLAN
-    assert state.begun.rejects == str(stagings[1].target)
+    assert state.begun.rejects == "else/bad.jsonl"
+    assert state.begun.rejects_beside(stagings[0]) == stagings[1].target
     assert state.committing is None
-    found = {shard: at_home(each, *stagings) for shard, each in state.finished.items()}
+    found = {shard: at_home(each, SHARD, *stagings) for shard, each in state.finished.items()}
     assert found == {shard: finished(stagings, shard) for shard in (0, 1)}
 
 
@@ -141,7 +146,7 @@ def test_names_that_lead_out_of_the_staging_are_refused(stagings, name, which):
     file.path.write_text(json.dumps(begun) + "\n" + json.dumps(line) + "\n")
     (found,) = read_state(stagings[0]).finished.values()
     with pytest.raises(ValueError, match="leads out"):
-        at_home(found, *stagings)
+        at_home(found, SHARD, *stagings)
 
 
 def test_disk_that_is_full_is_said_when_a_shard_is_noted(stagings, monkeypatch):
@@ -245,6 +250,73 @@ def test_commit_that_was_cut_off_anywhere_is_finished_or_has_not_begun(
     assert published(tmp_path) == AFTER
 
 
+def failing(*given, **options):
+    raise OSError(30, "Read-only file system")
+
+
+def test_commit_that_was_refused_at_its_first_rename_is_not_done_by_the_next_run(
+    stagings, tmp_path, monkeypatch
+):
+    file = StateFile(*stagings)
+    file.begin(PLAN, [finished(stagings, 0)])
+    given = outputs(stagings)
+    before = published(tmp_path)
+    monkeypatch.setattr(os, "replace", failing)
+    with pytest.raises(OutputError, match="Read-only file system"):
+        file.commit(given)
+    monkeypatch.undo()
+    assert not file.is_committed
+    state = read_state(stagings[0])
+    assert (state.committing, list(state.finished)) == (None, [0])
+    assert published(tmp_path) == before
+
+
+def test_commit_that_was_refused_later_is_done_by_the_next_run(stagings, tmp_path, monkeypatch):
+    file = StateFile(*stagings)
+    file.begin(PLAN, [])
+    given = outputs(stagings)
+    replace, renamed = os.replace, []
+
+    def once(source, target):
+        if renamed:
+            failing()
+        renamed.append(target)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", once)
+    with pytest.raises(OutputError, match="Read-only file system"):
+        file.commit(given)
+    monkeypatch.undo()
+    assert file.is_committed
+    finish_commit(read_state(stagings[0]).committing, *stagings)
+    assert published(tmp_path) == AFTER
+
+
+def test_record_that_did_not_reach_the_disk_is_taken_back(stagings, tmp_path, monkeypatch):
+    file = StateFile(*stagings)
+    file.begin(PLAN, [finished(stagings, 0)])
+    given = outputs(stagings)
+    fsync = os.fsync
+
+    def fail_for_state(descriptor):
+        if os.path.samestat(os.fstat(descriptor), file.path.stat()):
+            failing()
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail_for_state)
+    with pytest.raises(OutputError, match="Read-only file system"):
+        file.commit(given)
+    monkeypatch.undo()
+    assert not file.is_committed
+    assert read_state(stagings[0]).committing is None
+
+
+def test_state_that_cannot_be_read_is_said(stagings):
+    StateFile(*stagings).path.mkdir()
+    with pytest.raises(OutputError, match=r"cannot read .*state.jsonl: Is a directory"):
+        read_state(stagings[0])
+
+
 def test_commit_record_that_leads_out_of_the_folders_is_refused(stagings):
     file = StateFile(*stagings)
     file.begin(PLAN, [])
@@ -256,3 +328,14 @@ def test_commit_record_that_leads_out_of_the_folders_is_refused(stagings):
         (stagings[0].folder / "a").touch()
         with pytest.raises(ValueError, match="leads out"):
             finish_commit(read_state(stagings[0]).committing, *stagings)
+
+
+def test_password_of_an_input_is_not_in_the_state_and_is_known_again(stagings):
+    part = FileRange("s3://key:hunter2@host/in.csv?sig=hunter2", 0, 9)
+    result = ShardResult((part,), Counts(1, 1))
+    file = StateFile(*stagings)
+    file.begin(PLAN, [])
+    file.add(Finished(0, 1, result))
+    assert b"hunter2" not in file.path.read_bytes()
+    found = read_state(stagings[0]).finished[0]
+    assert at_home(found, Shard(0, (part,)), *stagings).result.ranges == (part,)

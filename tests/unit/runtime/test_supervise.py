@@ -264,8 +264,8 @@ def test_workers_that_join_late_are_used(tmp_path):
     pipe = items_pipe(write_items(tmp_path / "in.csv", 400), tmp_path / "out.jsonl")
     manager = PipeManager.parallelize_pipe(pipe, workers=9, engine=engine)
     with manager:
-        wait_until(lambda: engine.running == 3)
-        assert len(manager.get_pipe_report(0).workers) == 3
+        wait_until(lambda: len(manager.get_pipe_report(0).workers) == 3)
+        assert engine.running == 3
         assert engine.released == 0
         engine.gate.set()
         assert manager.wait(20)

@@ -107,6 +107,23 @@ def test_part_fails_when_the_disk_does(tmp_path, monkeypatch, call):
     real.close()
 
 
+def test_file_is_gone_when_nobody_knows_what_of_it_is_on_the_disk(tmp_path, monkeypatch):
+    """A second fsync says that all is well, and what is read comes from memory."""
+    part = written(tmp_path / "part", b"data")
+    file = PartFile.reopened(part)
+
+    def fail(descriptor):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OutputError, match="Input/output error"):
+        file.close(1)
+    monkeypatch.undo()
+    with pytest.raises(OutputError, match="No such file"):
+        check_part(part)
+    file.abandon()
+
+
 def test_write_names_path_and_cause_when_the_disk_is_full(tmp_path):
     file = PartFile(tmp_path / "part")
     file._sink._path = "/dev/full"

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from zoopipe.errors import OutputError
+from zoopipe.storage import staging as staging_module
 from zoopipe.storage.staging import Staging, staging_folders
 
 
@@ -125,13 +126,27 @@ def test_workers_that_outlive_their_driver_hold_nothing(tmp_path):
     # Of a process of another program as well.
     other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     assert ready.wait(20)
-    staging.release()
+    # As the system does when the driver dies.
+    staging_module._held.discard(staging._lock)
+    os.close(staging._lock)
     again = Staging(tmp_path / "out.csv")
     again.acquire()
     again.remove()
     forked.kill()
     other.communicate(b"\n")
     forked.join()
+
+
+def test_released_staging_is_free_though_a_forked_process_has_its_lock(tmp_path):
+    staging = Staging(tmp_path / "out.csv")
+    staging.acquire()
+    # A descriptor that was copied in the moment between its opening and its being known.
+    copied = os.dup(staging._lock)
+    staging.release()
+    again = Staging(tmp_path / "out.csv")
+    again.acquire()
+    again.remove()
+    os.close(copied)
 
 
 def test_one_of_many_at_once_gets_it(tmp_path):

@@ -9,6 +9,7 @@
 | hooks.py | hooks of each kind, their setup and their mistakes; what pickles |
 | losses.py | workers that die, once, always, or for one record |
 | stops.py | shutdown in the middle, drivers that die |
+| privacy.py | no values of rows in logs, reports and errors; live limits; replay |
 | scripts.py | models and hooks of a user's script |
 | logs.py | what of a worker's log arrives, and stalls |
 | clusters.py | no room, and files that a worker cannot see |
@@ -21,6 +22,7 @@ from zoopipe.testing.engines.hooks import HookTests
 from zoopipe.testing.engines.lifecycle import LifecycleTests
 from zoopipe.testing.engines.logs import LogTests
 from zoopipe.testing.engines.losses import LossTests
+from zoopipe.testing.engines.privacy import PrivacyTests
 from zoopipe.testing.engines.reports import ReportTests
 from zoopipe.testing.engines.results import ResultTests
 from zoopipe.testing.engines.scripts import ScriptTests
@@ -33,6 +35,7 @@ __all__ = [
     "LifecycleTests",
     "LogTests",
     "LossTests",
+    "PrivacyTests",
     "ReportTests",
     "ResultTests",
     "ScriptTests",
@@ -49,6 +52,7 @@ class EngineConformance(
     StopTests,
     ScriptTests,
     LogTests,
+    PrivacyTests,
     ClusterTests,
 ):
     """The suite. Subclass it as `Test...`, and give it an engine by fixtures:

@@ -9,7 +9,7 @@ from zoopipe.manager import PipeManager
 from zoopipe.runtime.engine import BaseEngine
 from zoopipe.runtime.retry import RetryPolicy
 from zoopipe.testing.engines.binding import EngineBinding, completed, failed, needs
-from zoopipe.testing.faults import Faults, Journal, Kill, Poison
+from zoopipe.testing.faults import Faults, Journal, Kill, Loop, Poison
 from zoopipe.testing.items import (
     expected,
     items_pipe,
@@ -93,6 +93,32 @@ class LossTests(EngineBinding):
         assert (poisonous["_row"], poisonous["_stage"]) == (1024, "worker")
         assert (poisonous["id"], poisonous["name"]) == ("1024", "item 1024")
         assert [error["type"] for error in poisonous["_errors"]] == ["worker_lost"]
+        assert (last["_row"], last["_stage"]) == (2100, "validate")
+        assert (report.total_processed, report.success_count, report.error_count) == (2200, 2197, 3)
+        assert report.lost_count >= 2
+        assert staged(tmp_path) == []
+
+    @needs("isolates_processes", "can_kill")
+    def test_record_is_rejected_and_the_rest_written_when_it_never_comes_back(
+        self, engine: BaseEngine, tmp_path: Path
+    ) -> None:
+        source = write_items(tmp_path / "in.csv", 2200, bad=(5, 2100))
+        pipe = items_pipe(
+            source,
+            tmp_path / "out.jsonl",
+            pre_validation_hooks=[Poison("id", "1024", Loop())],
+            error_output_adapter=JSONOutputAdapter(tmp_path / "bad.jsonl"),
+        )
+        manager = PipeManager.parallelize_pipe(
+            pipe, 2, engine=engine, retries=_AT_ONCE, record_timeout_s=2.0
+        )
+        report = completed(manager).pipes[0]
+        rows = [row for row in expected(source).rows if row["id"] != 1024]
+        assert json_rows(tmp_path / "out.jsonl") == rows
+        first, endless, last = json_rows(tmp_path / "bad.jsonl")
+        assert (first["_row"], first["_stage"]) == (5, "validate")
+        assert (endless["_row"], endless["_stage"]) == (1024, "worker")
+        assert [error["type"] for error in endless["_errors"]] == ["record_timeout"]
         assert (last["_row"], last["_stage"]) == (2100, "validate")
         assert (report.total_processed, report.success_count, report.error_count) == (2200, 2197, 3)
         assert report.lost_count >= 2
