@@ -9,10 +9,10 @@ import pytest
 from local_runs import items_pipe, staged, write_items
 
 from zoopipe import JSONOutputAdapter, OutputError
-from zoopipe.runtime import state
 from zoopipe.runtime.plan import plan_pipes
 from zoopipe.runtime.recovery import begin, clean, take_targets
 from zoopipe.runtime.state import Output
+from zoopipe.storage import staging as staging_module
 from zoopipe.storage.parts import PartFile
 
 
@@ -111,7 +111,7 @@ def cut_off_in_commit(pipe, monkeypatch):
         file.write(b"new\n")
         part = file.close(1)
         outputs.append(Output(is_rejects, [(part.path, replace(part, path=staging.target))]))
-    monkeypatch.setattr(state, "publish", cut_off)
+    monkeypatch.setattr(staging_module, "publish", cut_off)
     with pytest.raises(CutOff):
         planned.state.commit(outputs)
     monkeypatch.undo()
