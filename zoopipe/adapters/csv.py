@@ -266,11 +266,11 @@ class CSVOutputAdapter(TextOutputAdapter):
         quotechar: the character around fields that need it.
         fieldnames: the columns, in order; by default those of the model, else of the input. A row
             with a column that is not among them is rejected; a missing one is empty.
+        compression: `infer` (by extension: `.gz`, `.bz2`, `.zst`, `.lz4`), None, `gzip`, `bz2`, `zstd`, `lz4`.
+        storage_options: how a URL is opened: see docs/storage.md.
         escape_formulas: put a `'` before cells that a spreadsheet would take for a formula: those that begin
             with `=`, `+`, `-`, `@`, a tab, a carriage return or a newline, or with one of their full-width
             forms, and that are no plain number. Who reads the file gets other texts than were written.
-        compression: `infer` (by extension: `.gz`, `.bz2`, `.zst`, `.lz4`), None, `gzip`, `bz2`, `zstd`, `lz4`.
-        storage_options: how a URL is opened: see docs/storage.md.
     """
 
     nonfinite: NonFinite = "constants"
@@ -282,9 +282,9 @@ class CSVOutputAdapter(TextOutputAdapter):
         delimiter: str = ",",
         quotechar: str = '"',
         fieldnames: Sequence[str] | None = None,
-        escape_formulas: bool = False,
         compression: Compression = "infer",
         storage_options: StorageOptions | None = None,
+        escape_formulas: bool = False,
     ) -> None:
         super().__init__(output, compression, storage_options)
         self._escapes = escape_formulas

@@ -51,6 +51,8 @@ class TextOutputAdapter(OutputAdapter):
             raise DeclarationError(f"output must be a path, not {output!r}")
         check_path(output)
         self._output = os.fspath(output)
+        if "\0" in self._output:
+            raise DeclarationError(f"output must be a path, and {self._output!r} has a NUL in it")
         check_compression(compression)
         self._compression: Compression = compression
         self.storage = Storage(check_urls([self._output], storage_options))
@@ -65,19 +67,19 @@ class TextOutputAdapter(OutputAdapter):
     def output(self) -> str:
         return self._output
 
-    def at(self, output: str | os.PathLike[str]) -> TextOutputAdapter:
-        made = copy.copy(self)
-        options = dict(self.storage.options) if is_url(os.fspath(output)) else None
-        # Only what the class itself checks of a path, for the options are known to be right.
-        TextOutputAdapter.__init__(made, output, self._compression, options)
-        return made
-
     def _extension(self) -> str:
         """The extension of the name, without that of how it is compressed."""
         stem, extension = os.path.splitext(name_of(self._output))
         if compression_of(self._output, "infer") is not None:
             extension = os.path.splitext(stem)[1]
         return extension.lower()
+
+    def at(self, output: str | os.PathLike[str]) -> TextOutputAdapter:
+        made = copy.copy(self)
+        options = self.storage.options if is_url(os.fspath(output)) else None
+        # Only what the class itself checks of a path, for the options are known to be right.
+        TextOutputAdapter.__init__(made, output, self._compression, options)
+        return made
 
     @abstractmethod
     def framing(self, columns: tuple[str, ...] | None) -> Framing:

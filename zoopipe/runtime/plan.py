@@ -150,14 +150,14 @@ def _plan_pipe(index: int, pipe: Pipe, shards: int, merge: bool) -> PlannedPipe:
     return planned
 
 
+def _staging(adapter: OutputAdapter) -> Staging:
+    return staging_of(adapter.output, adapter.storage)
+
+
 def _needs_numbers(pipe: Pipe) -> bool:
     """Whether workers have to know the number of each record in the whole input."""
     asks = pipe.has_entries or pipe.row_numbers is not None
     return asks and not pipe.input_adapter.keeps_origins
-
-
-def _staging(adapter: OutputAdapter) -> Staging:
-    return staging_of(adapter.output, adapter.storage)
 
 
 def _check_columns(planned: PlannedPipe) -> None:

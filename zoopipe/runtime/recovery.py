@@ -12,21 +12,12 @@ from pathlib import Path
 from zoopipe.errors import LedgerError, OutputError, ResumeError
 from zoopipe.runtime.fingerprint import differences
 from zoopipe.runtime.plan import PlannedPipe
-from zoopipe.runtime.state import (
-    Committing,
-    Finished,
-    State,
-    at_home,
-    finish_commit,
-    read_state,
-    seen_from,
-    target_from,
-)
+from zoopipe.runtime.state import Committing, Finished, State, at_home, finish_commit, read_state
 from zoopipe.storage.objects import staging_at, staging_folders_of
 from zoopipe.storage.parts import Part, writing
 from zoopipe.storage.staging import Staging
 from zoopipe.storage.stores import Overtaken
-from zoopipe.storage.urls import is_local
+from zoopipe.storage.urls import found_from, is_local, seen_from
 
 logger = logging.getLogger(__name__)
 
@@ -101,21 +92,21 @@ _OWNER = "owner"
 
 
 def _note_owner(reject_staging: Staging, staging: Staging) -> None:
-    path = Path(reject_staging.here(_OWNER))
+    path = reject_staging.here(_OWNER)
     with writing(path):
-        path.write_text(seen_from(reject_staging.target, staging.target))
+        Path(path).write_text(seen_from(staging.target, reject_staging.target))
 
 
 def _owner_of(folder: Path) -> Path | None:
     """The staging folder of the run's output, where a folder has the rejects of a run that was begun."""
     try:
         text = (folder / _OWNER).read_text()
-        owner = _staging_of(target_from(staging_at(folder).target, text))
+        owner = _staging_of(found_from(text, staging_at(folder).target))
         state = read_state(owner)
-        rejects = None if state is None else state.begun.rejects_beside(owner)
-        is_its = rejects is not None and _staging_of(rejects).folder == folder
     except (OSError, OutputError, ValueError):
         return None
+    rejects = None if state is None else state.begun.rejects_beside(owner)
+    is_its = rejects is not None and folder in staging_folders_of(rejects)
     return owner.folder if is_its else None
 
 
@@ -261,9 +252,8 @@ def clean(paths: Sequence[str | os.PathLike[str]]) -> list[Cleaned]:
             # Its commit may be one to finish, which takes these rejects too.
             folders += [folder, owner]
         elif owner is not None and not cleaned[owner].is_gone:
-            cleaned[folder] = Cleaned(
-                folder, f"kept with {owner}: {cleaned[owner].sentence}", False, str(folder)
-            )
+            kept = f"kept with {cleaned[owner].place}: {cleaned[owner].sentence}"
+            cleaned[folder] = Cleaned(folder, kept, False, str(folder))
         else:
             cleaned[folder], beside = _clean(folder)
             folders += beside

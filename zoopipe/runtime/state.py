@@ -23,7 +23,7 @@ from zoopipe.redact import redact
 from zoopipe.runtime.task import ShardResult
 from zoopipe.storage.parts import Part, Upload, sync_folder, writing
 from zoopipe.storage.staging import Staging
-from zoopipe.storage.urls import is_local, name_of
+from zoopipe.storage.urls import found_from, name_of, seen_from
 
 _FILE = "state.jsonl"
 _FORMAT = 1
@@ -45,21 +45,7 @@ class Begun:
 
     def rejects_beside(self, staging: Staging) -> str | None:
         """The target of the error output of the run whose output this is the staging of."""
-        return None if self.rejects is None else target_from(staging.target, self.rejects)
-
-
-def seen_from(target: str, other: str) -> str:
-    """Another target as it is seen from one: from folder to folder, where both are files."""
-    if not (is_local(target) and is_local(other)):
-        return other
-    return os.path.relpath(other, os.path.dirname(target))
-
-
-def target_from(target: str, seen: str) -> str:
-    """The other target, of what `seen_from` gave."""
-    if not is_local(seen) or os.path.isabs(seen):
-        return seen
-    return os.path.normpath(os.path.join(os.path.dirname(target), seen))
+        return None if self.rejects is None else found_from(self.rejects, staging.target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +156,7 @@ class StateFile:
         """Begins anew, with the shards that are kept of an earlier run."""
         rejects = None
         if self._reject_staging is not None:
-            rejects = seen_from(self._staging.target, self._reject_staging.target)
+            rejects = seen_from(self._reject_staging.target, self._staging.target)
         lines = [_Line(begun=Begun(_FORMAT, plan, rejects))]
         lines += [_Line(finished=_named(finished)) for finished in kept]
         draft = self._staging.folder / f"{_FILE}.draft"

@@ -290,7 +290,7 @@ class Disk:
             # What is read of it now is what is in memory, and the next fsync says nothing of what this one
             # has lost: nobody is to take it for whole.
             with suppress(OSError):
-                Path(self._path).unlink()
+                os.unlink(self._path)
             raise
 
     def discard(self) -> None:

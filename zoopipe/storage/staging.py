@@ -123,14 +123,14 @@ class Staging:
             )
 
     @property
-    def is_own(self) -> bool:
-        """Whether the folder is this user's, so that nobody else has put anything into it."""
-        return self.folder.lstat().st_uid == os.geteuid()
-
-    @property
     def is_held(self) -> bool:
         """Whether this process has locked it."""
         return self._lock is not None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the folder is this user's, so that nobody else has put anything into it."""
+        return self.folder.lstat().st_uid == os.geteuid()
 
     def part(self, shard: int, attempt: int) -> str:
         """The file that one attempt at one shard writes."""

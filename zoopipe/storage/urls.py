@@ -57,6 +57,20 @@ def beside(path: str, name: str) -> str:
     return f"{head.rpartition('/')[0]}/{name}{chain}{rest}"
 
 
+def seen_from(path: str, target: str) -> str:
+    """A path as it is seen from the folder of a target; as it is where one of them is a URL."""
+    if is_url(path) or is_url(target):
+        return path
+    return os.path.relpath(path, os.path.dirname(target))
+
+
+def found_from(path: str, target: str) -> str:
+    """The path that `seen_from` made this of."""
+    if is_url(path) or is_url(target):
+        return path
+    return os.path.normpath(os.path.join(os.path.dirname(target), path))
+
+
 def check_urls(paths: Sequence[str], options: object) -> StorageOptions:
     """The storage options of an adapter, when the adapter is made; nothing is imported or opened.
 

@@ -253,7 +253,8 @@ class TestOutput:
         def spoil(file: PartFile, count: int) -> Any:
             part = close(file, count)
             if "00002" in str(part.path):
-                part.path.write_bytes(part.path.read_bytes()[:-1] + b"?")
+                path = Path(part.path)
+                path.write_bytes(path.read_bytes()[:-1] + b"?")
             return part
 
         source = ArrowInputAdapter(write(tmp_path / "in", numbered(0, 100)))
