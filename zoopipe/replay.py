@@ -22,7 +22,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 import pyarrow as pa
 
@@ -142,7 +142,10 @@ class RejectsInputAdapter(InputAdapter):
             raise InputError(f"{self._file!r} reads no rejects: there is no column {ROW}")
         names = tuple(input_name(name) for name in found or () if name not in META_NAMES)
         own = tuple(
-            _RejectsShard(part.index, part.ranges, part.skip, part.limit, part.folder, plan.columns)
+            _RejectsShard(
+                **{each.name: getattr(part, each.name) for each in fields(Shard)},
+                file_columns=plan.columns,
+            )
             for part in plan.shards
         )
         plan = replace(plan, shards=own, columns=None, head=names or None)

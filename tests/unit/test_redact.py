@@ -65,9 +65,10 @@ def test_no_sentence_of_ours_has_a_password() -> None:
 
 
 def test_no_repr_or_ledger_has_a_password() -> None:
+    query = "http://host/in.csv?password=hunter2"
+    assert repr(CSVInputAdapter(query)) == "CSVInputAdapter(http://host/in.csv?password=***)"
+    assert SECRET not in repr(JSONOutputAdapter("http://host/out.jsonl?password=hunter2"))
     url = "s3://k:hunter2@host/in.csv"
-    assert repr(CSVInputAdapter(url)) == "CSVInputAdapter(s3://k:***@host/in.csv)"
-    assert SECRET not in repr(JSONOutputAdapter("s3://k:hunter2@host/out.jsonl"))
     entry = ShardEntry(0, 1, (FileRange(url, 0, 1),), Counts(), None, None)
     text = Ledger((PipeLedger(0, (entry,)),)).to_json()
     assert SECRET not in text and "s3://k:***@host/in.csv" in text

@@ -59,9 +59,12 @@ def test_nothing_is_escaped_silently(tmp_path: Path) -> None:
 
 
 def test_numbers_stay_numbers_of_any_type(tmp_path: Path) -> None:
-    rows = [{"a": -5, "b": -0.25, "c": -(10**30), "d": -1e300, "e": float("-inf")}] * 2
-    found = written(tmp_path, rows, escape_formulas=True)
-    assert found == [["-5", "-0.25", str(-(10**30)), "-1e+300", "-Infinity"]] * 2
+    rows = '{"a":-5,"b":-0.25,"c":-1000000000000000000000000000000,"d":-1e300,"e":-1e999}\n' * 2
+    (tmp_path / "in.jsonl").write_text(rows)
+    output = CSVOutputAdapter(tmp_path / "out.csv", escape_formulas=True)
+    Pipe(JSONInputAdapter(tmp_path / "in.jsonl"), output).run()
+    cells = "-5,-0.25,-1000000000000000000000000000000,-1e+300,-Infinity\n"
+    assert (tmp_path / "out.csv").read_text() == "a,b,c,d,e\n" + cells * 2
 
 
 def test_typed_columns_are_escaped_by_what_they_are_written_as(tmp_path: Path) -> None:

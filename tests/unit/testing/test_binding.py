@@ -27,7 +27,7 @@ def test_binding_lacks_shown_what_its_engine_cannot_do():
 
     lacking = shown(EngineConformance) - shown(Threads)
     assert {KILLED, "test_attempts_end_when_their_driver_is_killed"} < lacking
-    assert len(lacking) == 6
+    assert len(lacking) == 8
     assert NO_ROOM not in shown(Threads)
 
 
