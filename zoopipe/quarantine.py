@@ -81,7 +81,7 @@ def _fault(value: Any) -> Reason | None:
 
 
 def _told(row: Row, is_whole: bool) -> Row:
-    """A row of CSV cells with what they mean.
+    """A row of cells, or of typed values, with what they mean.
 
     Of our own columns an empty one is nothing there. In a whole record that is so for every cell, and lists and
     objects are JSON; whether other cells were texts or numbers CSV does not say, so that they are texts.
@@ -94,13 +94,14 @@ def _told(row: Row, is_whole: bool) -> Row:
         if not is_whole:
             told[name] = cell
         elif cell:
-            told[name] = _from_json(cell) if cell[0] in "[{" else cell
+            is_json = isinstance(cell, str) and cell[0] in "[{"
+            told[name] = _from_json(cell) if is_json else cell
     return told
 
 
-def _from_json(cell: str | None) -> Any:
-    """What a cell stands for that is JSON; any other cell itself."""
-    values = parse_records([] if cell is None else [cell]).values
+def _from_json(cell: Any) -> Any:
+    """What a cell stands for that is JSON; any other cell, or value, itself."""
+    values = parse_records([cell] if isinstance(cell, str) else []).values
     return values[0] if values else cell
 
 

@@ -36,8 +36,10 @@ from zoopipe.adapters.base import (
     Unparsed,
 )
 from zoopipe.adapters.csv import CSVOutputAdapter
+from zoopipe.adapters.formats import adapter_for
 from zoopipe.adapters.json import JSONOutputAdapter
 from zoopipe.adapters.limits import is_head
+from zoopipe.adapters.typed_output import TypedOutputAdapter
 from zoopipe.errors import DeclarationError, InputError
 from zoopipe.pipe import Pipe
 from zoopipe.quarantine import Reject, rejects_of
@@ -84,11 +86,15 @@ def _reader(pipe: Pipe, path: str) -> InputAdapter:
     for suffixes, kind in ((_CSV, CSVOutputAdapter), (_JSON, JSONOutputAdapter)):
         if path.lower().endswith(suffixes):
             return (own if isinstance(own, kind) else kind(path)).reader(path)
-    if own is None:
+    if own is not None and not isinstance(own, TypedOutputAdapter):
+        return own.reader(path)
+    try:
+        found: InputAdapter = adapter_for(path)
+    except DeclarationError as error:
         raise DeclarationError(
             f"the format of {path} is not known: name it .jsonl or .csv, or give an input adapter"
-        )
-    return own.reader(path)
+        ) from error
+    return found
 
 
 def output_like(own: OutputAdapter | None, path: str) -> OutputAdapter:
@@ -100,9 +106,15 @@ def output_like(own: OutputAdapter | None, path: str) -> OutputAdapter:
     for suffixes, kind in ((_CSV, CSVOutputAdapter), (_JSON, JSONOutputAdapter)):
         if path.lower().endswith(suffixes):
             return own.at(path) if isinstance(own, kind) else kind(path)
-    if own is None:
-        raise DeclarationError(f"the format of {path} is not known: name it .jsonl or .csv")
-    return own.at(path)
+    if own is not None and not isinstance(own, TypedOutputAdapter):
+        return own.at(path)
+    try:
+        found: OutputAdapter = adapter_for(path, "output")
+    except DeclarationError as error:
+        raise DeclarationError(
+            f"the format of {path} is not known: name it .jsonl or .csv"
+        ) from error
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +324,7 @@ class _Collected:
             start=read.start,
             end=read.end,
             bytes_read=read.bytes_read,
+            unit=read.unit,
             origins=self.origins,
             unparsed_columns=left,
         )

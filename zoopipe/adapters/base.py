@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 
 import pyarrow as pa
 
-from zoopipe.columns import NonFinite
+from zoopipe.columns import NonFinite, encoded_field, json_texts
 from zoopipe.errors import DeclarationError, InputError
 from zoopipe.reasons import Reason, Stage
 from zoopipe.rows import Row
@@ -261,10 +261,12 @@ class InputAdapter(ABC):
             rows: for each its columns, as a format of text gives them.
             columns: those of all records; None where each has its own.
 
-        Raises:
-            InputError: this format's rejects cannot be replayed.
+        Values of types that JSON does not have are their text, which is the model's to read.
         """
-        raise InputError(f"what {type(self).__name__} read cannot be replayed")
+        names = columns or tuple(dict.fromkeys(name for row in rows for name in row))
+        cells = [json_texts([row.get(name) for row in rows]) for name in names]
+        schema = pa.schema([encoded_field(name, "json") for name in names])
+        return pa.RecordBatch.from_arrays(cells, schema=schema)
 
     def reparsed(self, texts: Sequence[str], columns: tuple[str, ...] | None) -> list[Block]:
         """For each text a block of the records in it, read as they would be from a file.
@@ -276,7 +278,9 @@ class InputAdapter(ABC):
         Raises:
             InputError: this format has no text.
         """
-        raise InputError(f"what {type(self).__name__} read has no text to be parsed again")
+        if texts:
+            raise InputError(f"what {type(self).__name__} read has no text to be parsed again")
+        return []
 
 
 @dataclass(frozen=True, slots=True)
