@@ -27,8 +27,10 @@ $(VENV)/.installed: pyproject.toml
 demo: $(VENV)/.installed
 	$(BIN)/zoopipe demo --workers $(WORKERS)
 
+# Those that start no cluster and measure no time share the CPUs.
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/unit tests/fuzz
+	$(BIN)/python -m pytest --ignore tests/unit --ignore tests/fuzz
 
 fuzz: ROWS = 10000000
 fuzz: $(VENV)/.installed

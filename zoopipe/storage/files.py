@@ -48,12 +48,14 @@ def source_patterns(source: Source) -> tuple[str, ...]:
 
 
 def check_path(path: str | os.PathLike[str]) -> None:
-    """Refuses a URL that a path object has taken a slash from.
+    """Refuses a path that no file can have, and a URL that a path object has taken a slash from.
 
     Raises:
-        DeclarationError: it was one.
+        DeclarationError: it is one.
     """
     text = os.fspath(path)
+    if "\0" in text:
+        raise DeclarationError(f"{path!r} is no path: it has a NUL in it")
     if not isinstance(path, str) and not is_url(text) and is_url(text.replace(":/", "://", 1)):
         raise DeclarationError(f"{path!r} is a URL in a path object: give it as a string")
 

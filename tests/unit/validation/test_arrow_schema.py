@@ -252,7 +252,9 @@ TYPES: list[tuple[Any, Any, bool]] = [
 ]
 
 
-@pytest.mark.parametrize(("annotation", "kind", "nullable"), TYPES, ids=str)
+@pytest.mark.parametrize(
+    ("annotation", "kind", "nullable"), TYPES, ids=[str(number) for number in range(len(TYPES))]
+)
 def test_field_has_the_arrow_type_of_its_dump(annotation: Any, kind: Any, nullable: bool) -> None:
     (field,) = arrow_schema(model_of(annotation))
     if kind == JSON:
