@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zoopipe.adapters.base import InputAdapter, OutputAdapter
     from zoopipe.adapters.csv import CSVInputAdapter, CSVOutputAdapter
+    from zoopipe.adapters.duckdb import DuckDBInputAdapter, DuckDBOutputAdapter
     from zoopipe.adapters.json import JSONInputAdapter, JSONOutputAdapter
+    from zoopipe.adapters.sql import SQLInputAdapter, SQLOutputAdapter
     from zoopipe.errors import (
         DeclarationError,
         EngineError,
@@ -51,7 +53,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "zoopipe.adapters.base": ("InputAdapter", "OutputAdapter"),
     "zoopipe.adapters.csv": ("CSVInputAdapter", "CSVOutputAdapter"),
+    "zoopipe.adapters.duckdb": ("DuckDBInputAdapter", "DuckDBOutputAdapter"),
     "zoopipe.adapters.json": ("JSONInputAdapter", "JSONOutputAdapter"),
+    "zoopipe.adapters.sql": ("SQLInputAdapter", "SQLOutputAdapter"),
     "zoopipe.errors": (
         "DeclarationError",
         "EngineError",
@@ -97,6 +101,8 @@ __all__ = [
     "ColumnHook",
     "DaskEngine",
     "DeclarationError",
+    "DuckDBInputAdapter",
+    "DuckDBOutputAdapter",
     "EngineError",
     "EntryStatus",
     "EntryTypedDict",
@@ -126,6 +132,8 @@ __all__ = [
     "RetryPolicy",
     "RunFailed",
     "RunStopped",
+    "SQLInputAdapter",
+    "SQLOutputAdapter",
     "ShardEntry",
     "SingleThreadExecutor",
     "WorkerLostError",

@@ -55,7 +55,8 @@ class Shard:
     """A disjoint part of one pipe's input that can be read alone.
 
     `skip` and `limit` count records; they are set only where the shard is the whole input. `folder`
-    is what relative paths are relative to: the working directory when the run was planned.
+    is what relative paths are relative to: the working directory when the run was planned. `snapshot` is
+    the state of the source that all shards have to read, as its adapter says it; empty where it needs none.
     """
 
     index: int
@@ -63,6 +64,7 @@ class Shard:
     skip: int = 0
     limit: int | None = None
     folder: str = ""
+    snapshot: str = ""
 
     def file_of(self, part: FileRange) -> str:
         """The path to open for a range; messages and rejects name the path as the user did."""
@@ -263,6 +265,14 @@ class OutputAdapter(ABC):
         Raises:
             DeclarationError: the columns are not known, and the format needs them.
         """
+
+    def stores(self, schema: pa.Schema) -> pa.Schema:
+        """The schema in which a `typed` output holds rows of another: its own types for those.
+
+        Raises:
+            DeclarationError, OutputError: there is no place for such rows.
+        """
+        return schema
 
     def lacks(self, columns: Sequence[str]) -> list[str]:
         """Those of `columns` that the output has no place for, so that rows with them are refused."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from zoopipe.adapters.base import InputPlan, OutputAdapter
-from zoopipe.errors import DeclarationError, OutputError
+from zoopipe.adapters.tables import TableOutputAdapter
+from zoopipe.errors import DeclarationError
 from zoopipe.runtime.fingerprint import fingerprint
 from zoopipe.runtime.schemas import output_schema, read_columns, reject_schema
 from zoopipe.runtime.state import Finished, StateFile
@@ -86,8 +88,21 @@ class PlannedPipe:
 
 
 def target_of(adapter: OutputAdapter) -> Path:
-    """The file that an output adapter publishes."""
+    """The file that an output adapter publishes, or the path that stands for its table."""
+    if isinstance(adapter, TableOutputAdapter):
+        return adapter.target()
     return resolve_target(adapter.output)
+
+
+def _staging_of(adapter: OutputAdapter, taken: Counter[Path]) -> Staging:
+    """A staging folder for each output of the run, also of those that write one table.
+
+    All runs take the first of a table's: who holds it has the table.
+    """
+    target = target_of(adapter)
+    taken[target] += 1
+    number = taken[target]
+    return Staging(target if number == 1 else target.with_name(f"{target.name}~{number}"))
 
 
 def plan_pipes(pipes: Sequence[Pipe], shards: int, merge: bool) -> list[PlannedPipe]:
@@ -104,10 +119,13 @@ def plan_pipes(pipes: Sequence[Pipe], shards: int, merge: bool) -> list[PlannedP
         InputError: an input is missing, cannot be read or has no usable header.
         OutputError: an output cannot be written.
     """
-    return [_plan_pipe(index, pipe, shards, merge) for index, pipe in enumerate(pipes)]
+    taken: Counter[Path] = Counter()
+    return [_plan_pipe(index, pipe, shards, merge, taken) for index, pipe in enumerate(pipes)]
 
 
-def _plan_pipe(index: int, pipe: Pipe, shards: int, merge: bool) -> PlannedPipe:
+def _plan_pipe(
+    index: int, pipe: Pipe, shards: int, merge: bool, taken: Counter[Path]
+) -> PlannedPipe:
     plan = pipe.input_adapter.plan(shards)
     if plan.why_whole and shards > 1:
         logger.warning(
@@ -117,12 +135,10 @@ def _plan_pipe(index: int, pipe: Pipe, shards: int, merge: bool) -> PlannedPipe:
             plan.why_whole,
             pipe.input_adapter,
         )
-    staging = Staging(target_of(pipe.output_adapter))
+    staging = _staging_of(pipe.output_adapter, taken)
     reject_staging, rejects = None, None
     if pipe.error_output_adapter is not None:
-        reject_staging = Staging(target_of(pipe.error_output_adapter))
-        if reject_staging.target == staging.target:
-            raise OutputError(f"output and error output are both {staging.target}")
+        reject_staging = _staging_of(pipe.error_output_adapter, taken)
         rejects = reject_schema(pipe.error_output_adapter, plan)
     schema = output_schema(pipe, plan)
     pipe.output_adapter.check(schema)

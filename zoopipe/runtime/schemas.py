@@ -47,7 +47,7 @@ def output_schema(pipe: Pipe, plan: InputPlan) -> pa.Schema | None:
     """
     adapter, model = pipe.output_adapter, pipe.schema_model
     if adapter.typed:
-        return adapter.schema or _types(pipe, plan)
+        return adapter.stores(adapter.schema or _types(pipe, plan))
     names = _model_columns(model, plan) if model is not None else plan.columns or plan.head
     return None if names is None else names_only(names)
 
@@ -104,7 +104,9 @@ def reject_schema(adapter: OutputAdapter, plan: InputPlan) -> pa.Schema | None:
     if not adapter.typed:
         return names_only((*map(original_name, plan.columns), *META_NAMES))
     types = plan.schema or pa.schema([(name, pa.string()) for name in plan.columns])
-    return pa.schema([*(each.with_name(original_name(each.name)) for each in types), *META_SCHEMA])
+    # A rejected row may lack a value that others have to have.
+    originals = (each.with_name(original_name(each.name)).with_nullable(True) for each in types)
+    return adapter.stores(pa.schema([*originals, *META_SCHEMA]))
 
 
 def found_reject_schema(adapter: OutputAdapter, names: Sequence[str]) -> pa.Schema:
@@ -116,7 +118,8 @@ def found_reject_schema(adapter: OutputAdapter, names: Sequence[str]) -> pa.Sche
     if not adapter.typed:
         return names_only((*names, *META_NAMES))
     # A rejected value may be of any type.
-    return pa.schema([*(encoded_field(name, "json") for name in names), *META_SCHEMA])
+    fields = [*(encoded_field(name, "json") for name in names), *META_SCHEMA]
+    return adapter.stores(pa.schema(fields))
 
 
 def names_only(names: Sequence[str]) -> pa.Schema:

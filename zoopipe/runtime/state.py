@@ -12,11 +12,15 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
+from zoopipe.adapters.tables import Place, TableOutputAdapter
 from zoopipe.errors import OutputError
 from zoopipe.runtime.task import ShardResult
 from zoopipe.storage.parts import Part, sync_folder, writing
@@ -68,6 +72,14 @@ class Stale:
 
 
 @dataclass(frozen=True, slots=True)
+class Loaded:
+    """A table, as what it was given; its path is a name, and `rejects` says of which output."""
+
+    part: Part
+    rejects: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Committing:
     """The commit record.
 
@@ -75,11 +87,24 @@ class Committing:
         moves: the renames, in order.
         stale: what is removed after them.
         published: what the targets hold when they are done; paths are names.
+        database: where tables are loaded: all of this happens if, and only if, that transaction did.
+        run: what the transaction says of itself in the database.
+        tables: what is loaded.
     """
 
     moves: tuple[Move, ...]
     stale: tuple[Stale, ...]
     published: tuple[Part, ...]
+    database: Place | None = None
+    run: str = ""
+    tables: tuple[Loaded, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """The note that the transaction of a run is committed; from then on the database need not know it."""
+
+    run: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +112,7 @@ class _Line:
     begun: Begun | None = None
     finished: Finished | None = None
     committing: Committing | None = None
+    happened: Happened | None = None
 
 
 @cache
@@ -104,26 +130,49 @@ class State:
         begun: its plan.
         finished: by shard, the last line counts.
         committing: its commit record, where it came so far.
+        has_happened: whether it is on record that its transaction was committed.
     """
 
     begun: Begun
     finished: dict[int, Finished] = field(default_factory=dict)
     committing: Committing | None = None
+    has_happened: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Staged parts that are loaded into a table, in this order.
+
+    Attributes:
+        part: what the table is given in all.
+    """
+
+    adapter: TableOutputAdapter
+    schema: pa.Schema
+    parts: Sequence[Part]
+    part: Part
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What is published of one of a pipe's two outputs.
+    """What is published of one of a pipe's two outputs: files, or a table.
 
     Attributes:
         rejects: whether it is the error output.
         moves: staged files, and what their targets will hold.
         stale: published parts of an earlier run that are removed.
+        load: what is loaded, of a table.
     """
 
     rejects: bool
-    moves: Sequence[tuple[Path, Part]]
+    moves: Sequence[tuple[Path, Part]] = ()
     stale: Sequence[Path] = ()
+    load: Load | None = None
+
+    @property
+    def published(self) -> list[Part]:
+        """What readers will see."""
+        return [part for _, part in self.moves] + ([] if self.load is None else [self.load.part])
 
 
 class StateFile:
@@ -142,6 +191,7 @@ class StateFile:
         self._reject_staging = reject_staging
         self.path = staging.folder / _FILE
         self.is_committed = False
+        self._announced: Committing | None = None
 
     def begin(self, plan: dict[str, str], kept: Iterable[Finished]) -> None:
         """Begins anew, with the shards that are kept of an earlier run."""
@@ -161,11 +211,54 @@ class StateFile:
         """Writes the commit record, durably, and does what it says.
 
         Args:
-            outputs: what is published, in order; staged files are durable and whole.
+            outputs: files that are published, in order; staged files are durable and whole.
 
         Effect: if this raises and `is_committed` is false, no target was touched; if it is true
             `finish_commit` goes on, in the next run.
         """
+        record = self._record(outputs, None, "")
+        try:
+            _publish(record, record.moves, self._staging, self._reject_staging)
+        except OutputError:
+            # Where nothing was renamed, nothing has to be finished.
+            self.is_committed = not all(
+                staged.exists() for output in outputs for staged, _ in output.moves
+            )
+            raise
+
+    def announce(self, outputs: Sequence[Output], database: Place, run: str) -> Committing:
+        """Writes the commit record of a pipe whose tables are about to be committed, durably, and publishes
+        the files of its rejects.
+
+        Effect: until the transaction is committed `take_back` undoes it.
+        """
+        homes = {False: self._staging, True: self._reject_staging or self._staging}
+        for output in outputs:
+            for staged, part in output.moves:
+                if output.rejects:
+                    _keep_old(staged, part.path)
+        record = self._announced = self._record(outputs, database, run)
+        rejects = [move for move in record.moves if move.rejects]
+        for move in rejects:
+            publish(homes[True].file(move.staged), homes[True].beside(move.target))
+        return record
+
+    def take_back(self) -> None:
+        """Puts files of rejects back as they were: the transaction did not happen."""
+        if self._announced is not None:
+            take_back(self._announced, self._reject_staging)
+        self.is_committed = False
+
+    def note(self, run: str) -> None:
+        """Notes that the transaction of a run is committed, durably."""
+        self._append(_Line(happened=Happened(run)), durable=True)
+
+    def finish(self, record: Committing) -> None:
+        """Publishes the files that a transaction is followed by."""
+        finish_commit(record, self._staging, self._reject_staging)
+
+    def _record(self, outputs: Sequence[Output], database: Place | None, run: str) -> Committing:
+        """Writes the commit record, durably."""
         record = Committing(
             tuple(
                 Move(staged.name, part.path.name, output.rejects)
@@ -178,6 +271,15 @@ class StateFile:
                 for output in outputs
                 for _, part in output.moves
             ),
+            database,
+            run,
+            tuple(
+                Loaded(
+                    replace(output.load.part, path=Path(output.load.part.path.name)), output.rejects
+                )
+                for output in outputs
+                if output.load is not None
+            ),
         )
         # Names first: a record that is there names files that are.
         folders = [self._staging.folder]
@@ -187,14 +289,7 @@ class StateFile:
             sync_folder(folder)
         self._append(_Line(committing=record), durable=True)
         self.is_committed = True
-        try:
-            _publish(record, record.moves, self._staging, self._reject_staging)
-        except OutputError:
-            # Where nothing was renamed, nothing has to be finished.
-            self.is_committed = not all(
-                staged.exists() for output in outputs for staged, _ in output.moves
-            )
-            raise
+        return record
 
     def _append(self, line: _Line, durable: bool = False) -> None:
         data = _dumped(line)
@@ -208,6 +303,42 @@ class StateFile:
                     os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+
+
+def _keep_old(staged: Path, target: Path) -> None:
+    """Keeps a target, or that there is none, under a name beside the staged file that takes its place."""
+    old, new = _undo(staged)
+    with writing(target):
+        old.unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
+        try:
+            os.link(target, old)
+        except FileNotFoundError:
+            new.touch()
+
+
+def _undo(staged: Path) -> tuple[Path, Path]:
+    return staged.with_name(f"{staged.name}.old"), staged.with_name(f"{staged.name}.new")
+
+
+def take_back(record: Committing, reject_staging: Staging | None) -> None:
+    """Undoes what a commit record says of files that come before its transaction; safe to repeat.
+
+    Raises:
+        OutputError: a rename failed; who repeats this goes on.
+    """
+    for move in record.moves:
+        if not move.rejects or reject_staging is None:
+            continue
+        target = reject_staging.beside(move.target)
+        old, new = _undo(reject_staging.file(move.staged))
+        with writing(target):
+            if old.exists():
+                os.replace(old, target)
+            elif new.exists():
+                target.unlink(missing_ok=True)
+                new.unlink()
+        sync_folder(target.parent)
 
 
 def finish_commit(record: Committing, staging: Staging, reject_staging: Staging | None) -> None:
@@ -262,7 +393,9 @@ def read_state(staging: Staging) -> State | None:
         elif state is not None and line.finished is not None:
             state.finished[line.finished.shard] = line.finished
         elif state is not None and line.committing is not None:
-            state.committing = line.committing
+            state.committing, state.has_happened = line.committing, False
+        elif state is not None and line.happened is not None and state.committing is not None:
+            state.has_happened = line.happened.run == state.committing.run
     return state
 
 

@@ -170,7 +170,8 @@ class Staging:
 
 
 def staging_folders(path: Path) -> list[Path]:
-    """The staging folders that there are, or were about to be removed, of a target or in a folder."""
+    """The staging folders that there are, or were about to be removed, of a target or in a folder; those of
+    a database's tables are of the database too."""
     is_folder = path.is_dir()
     target = Path(os.path.realpath(path))
     wanted = None if is_folder else Staging(target).folder
@@ -181,7 +182,12 @@ def staging_folders(path: Path) -> list[Path]:
         for each in found
         if (match := _NAME.fullmatch(each.name)) and _is_ours(each, bool(match["trash"]))
     )
-    return [folder for folder in folders if wanted in (None, folder)]
+    of_table = f".{target.name}@"
+    return [
+        folder
+        for folder in folders
+        if wanted in (None, folder) or folder.name.startswith(of_table)
+    ]
 
 
 def _is_ours(folder: Path, is_trash: bool) -> bool:
