@@ -241,6 +241,22 @@ def with_elements(lists: pa.ListArray, elements: pa.Array) -> pa.ListArray:
     return pa.ListArray.from_arrays(list_offsets(lists), elements, mask=mask)
 
 
+def durations(intervals: pa.Array) -> pa.Array:
+    """Intervals of days and less as microseconds.
+
+    Raises:
+        ValueError: one has months, which are not of one length.
+    """
+    spans: list[int | None] = []
+    for value in intervals.to_pylist():
+        if value is not None and value.months:
+            raise ValueError("months are not of one length")
+        spans.append(
+            None if value is None else value.days * 86_400_000_000 + value.nanoseconds // 1000
+        )
+    return int64_array(spans).view(pa.duration("us"))
+
+
 def no_nulls(mask: pa.BooleanArray) -> pa.BooleanArray:
     """`mask` with its nulls false."""
     return pc.fill_null(mask, FALSE) if mask.null_count else mask

@@ -113,7 +113,13 @@ class PipeManager:
         """
         if self.is_running:
             raise RuntimeError("the manager is already running")
-        planned = begin(plan_pipes(self._pipes, self._shards, self._merge), self._resume)
+        plans = plan_pipes(self._pipes, self._shards, self._merge)
+        try:
+            planned = begin(plans, self._resume)
+        except BaseException:
+            for pipe in plans:
+                pipe.input.close()
+            raise
         try:
             self._run = self._engine.start(planned, self._supervision)
         except BaseException:

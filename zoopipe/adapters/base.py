@@ -19,8 +19,8 @@ from zoopipe.columns import NonFinite
 from zoopipe.reasons import Reason
 from zoopipe.storage.parts import Part, PartFile
 
-# Enough to tell a column's type from, where only values can tell it.
-_SAMPLE_ROWS = 1000
+#: Enough to tell a column's type from, where only values can tell it.
+SAMPLE_ROWS = 1000
 
 #: What the ends of a range count.
 Unit = Literal["bytes", "row groups", "batches", "rows", "keys"]
@@ -77,6 +77,20 @@ class Shard:
         return replace(self, ranges=(moved, *rest))
 
 
+class Resource:
+    """Something open that a plan holds on to; a copy of the plan in another process has none.
+
+    Args:
+        close: closes it; safe to call twice.
+    """
+
+    def __init__(self, close: Callable[[], None]) -> None:
+        self.close = close
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return type(None), ()
+
+
 @dataclass(frozen=True, slots=True)
 class InputPlan:
     """What a driver knows of an input before any row is read.
@@ -91,6 +105,8 @@ class InputPlan:
         why_whole: the reason for a single shard where more were asked for.
         identity: for each source a text that changes with its content: its size and when it was
             written, an etag.
+        resource: what has to stay open while shards are read, such as the transaction whose state they
+            read; of this process alone.
     """
 
     shards: tuple[Shard, ...]
@@ -101,6 +117,12 @@ class InputPlan:
     head: tuple[str, ...] | None = None
     schema: pa.Schema | None = None
     identity: Mapping[str, str] = field(default_factory=dict)
+    resource: Resource | None = field(default=None, compare=False, repr=False)
+
+    def close(self) -> None:
+        """Gives back what was kept open; safe to call twice."""
+        if self.resource is not None:
+            self.resource.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +219,7 @@ class InputAdapter(ABC):
         whole = replace(plan.shards[0], ranges=tuple(ranges))
         for block in self.read(whole, plan.columns):
             if block.batch.num_rows:
-                return block.batch.slice(0, _SAMPLE_ROWS)
+                return block.batch.slice(0, SAMPLE_ROWS)
         return None
 
 

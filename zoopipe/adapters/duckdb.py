@@ -14,7 +14,14 @@ import pyarrow as pa
 
 from zoopipe.adapters.base import Block, FileRange, InputAdapter, InputPlan, Shard
 from zoopipe.adapters.duckdb_database import DuckDB, connect, first_line, storable
-from zoopipe.adapters.table_blocks import blocks_of, check_source, cut_evenly, reading
+from zoopipe.adapters.table_blocks import (
+    blocks_of,
+    check_source,
+    cut_evenly,
+    durations_of,
+    file_identity,
+    reading,
+)
 from zoopipe.adapters.tables import (
     Database,
     Place,
@@ -23,7 +30,6 @@ from zoopipe.adapters.tables import (
     database_path,
     one_writer,
 )
-from zoopipe.arrays import int64_array
 from zoopipe.columns import encoded_field
 from zoopipe.errors import InputError, OutputError
 from zoopipe.storage.files import END
@@ -156,7 +162,7 @@ class DuckDBInputAdapter(InputAdapter):
         if not path.is_file():
             raise InputError(f"cannot read {self._database}: there is no such file")
         with self._opened(path) as connection:
-            identity = _identity(path)
+            identity = file_identity(path, ".wal")
             columns = self._columns(connection)
             ranges, why = self._ranges(connection, shards)
         pieces = [(part,) for part in ranges]
@@ -223,7 +229,7 @@ class DuckDBInputAdapter(InputAdapter):
 
     def _check(self, path: Path, shard: Shard) -> None:
         """Refuses a file that has changed since the run was planned."""
-        if shard.snapshot and _identity(path) != shard.snapshot:
+        if shard.snapshot and file_identity(path, ".wal") != shard.snapshot:
             raise InputError(
                 f"{self._source} has changed while it was read: run it again while nobody writes to it"
             )
@@ -315,22 +321,9 @@ def _settled(batch: pa.RecordBatch, columns: Sequence[_Column]) -> pa.RecordBatc
     arrays = []
     for array, column in zip(batch.columns, columns, strict=False):
         if array.type == pa.month_day_nano_interval():
-            array = _durations(array, column.name)
+            array = durations_of(array, column.name)
         arrays.append(array)
     return pa.RecordBatch.from_arrays(arrays, schema=pa.schema([each.field for each in columns]))
-
-
-def _durations(intervals: pa.Array, name: str) -> pa.Array:
-    spans: list[int | None] = []
-    for value in intervals.to_pylist():
-        if value is not None and value.months:
-            raise InputError(
-                f"{name} has an interval of months, which are not of one length: CAST it in a query="
-            )
-        spans.append(
-            None if value is None else value.days * 86_400_000_000 + value.nanoseconds // 1000
-        )
-    return int64_array(spans).view(pa.duration("us"))
 
 
 def _same(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -351,13 +344,3 @@ def _is_table(connection: duckdb.DuckDBPyConnection, table: Table) -> bool:
         [name, *home],
     ).fetchall()
     return bool(found)
-
-
-def _identity(path: Path) -> str:
-    """What changes when the file does: its size and time, and those of what is not yet in it."""
-    found = []
-    for each in (path, path.with_name(f"{path.name}.wal")):
-        if each.exists():
-            stat = each.stat()
-            found.append(f"{stat.st_size} bytes, mtime {stat.st_mtime_ns} ns")
-    return "; log of ".join(found)

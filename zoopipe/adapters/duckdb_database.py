@@ -87,7 +87,7 @@ class DuckDB(Database):
         kinds = self._connection.sql(f"SELECT * FROM {self.name_of(table)} LIMIT 0")
         schema = plain(kinds.to_arrow_reader().schema)
         return [
-            Column(schema.field(name).with_nullable(nullable), not nullable and not has_default)
+            Column(schema.field(name), nullable, not nullable and not has_default)
             for name, nullable, has_default in found
         ]
 

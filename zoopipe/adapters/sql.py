@@ -7,22 +7,44 @@ import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+
 from typing import ClassVar, Literal
 
 import pyarrow as pa
 
+from zoopipe.adapters.base import (
+    SAMPLE_ROWS,
+    Block,
+    FileRange,
+    InputAdapter,
+    InputPlan,
+    Resource,
+    Shard,
+)
 from zoopipe.adapters.options import check_names
 from zoopipe.adapters.sql_database import PostgreSQLDatabase, SQLiteDatabase
 from zoopipe.adapters.sql_dialects import Dialect, PostgreSQL, SQLite
+from zoopipe.adapters.sql_read import (
+    Column,
+    KeyKind,
+    PostgreSQLReader,
+    Reader,
+    SQLiteReader,
+    Wanted,
+    number_of,
+)
 from zoopipe.adapters.sql_uris import DatabaseURI
+from zoopipe.adapters.table_blocks import blocks_of, check_source, cut_evenly, reading
 from zoopipe.adapters.tables import (
     Database,
     Place,
     TableOutputAdapter,
     one_writer,
 )
-from zoopipe.errors import DeclarationError, OutputError
+from zoopipe.errors import DeclarationError, InputError, OutputError
+from zoopipe.storage.files import END
 
 
 class SQLOutputAdapter(TableOutputAdapter):
@@ -143,3 +165,179 @@ def _own_folder() -> Path:
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         raise OutputError(f"cannot stage in {folder}: it is no folder of this user's; give staging=")
     return Path(os.path.realpath(folder))
+
+
+class SQLInputAdapter(InputAdapter):
+    """Reads a table, a view or a query of an SQL database.
+
+    PostgreSQL and SQLite are read by ADBC, in bulk; other URIs (`mysql+pymysql://`, `postgresql+psycopg://`) by
+    SQLAlchemy. Of PostgreSQL decimals, dates, times, UUIDs and lists of plain values come as themselves, JSON
+    as the values that it stands for, anything else as text. SQLite knows integers, floats, texts and blobs;
+    columns that are declared as something else come as text.
+
+    Unit of parallelism: a range of `partition_column`; without one the input is one shard. Rows come in the
+    order of that column, so that it should be unique: of a table, ties are in the order in which they are stored.
+
+    All shards read one state: on PostgreSQL the snapshot of one transaction, which the driver keeps open
+    meanwhile; an SQLite file that has changed since the run was planned fails it. Other databases are read as
+    they are when each shard begins.
+
+    Args:
+        uri: `postgresql://user@host/name`, `sqlite:///file.db`, or any of SQLAlchemy's; `${NAME}` in it is a
+            variable of the environment of each worker. Its password is never shown.
+        query: a SELECT.
+        table_name: a table or view, or `schema.table`; instead of `query`.
+        partition_column: a column of integers, or on PostgreSQL also of dates or timestamps, whose values are
+            cut into ranges of the same width; rows without a value are in the first.
+
+    Raises:
+        DeclarationError: an option is out of range, or both or none of `query` and `table_name` are given.
+    """
+
+    prunes = True
+
+    def __init__(
+        self,
+        uri: str,
+        query: str | None = None,
+        table_name: str | None = None,
+        partition_column: str | None = None,
+    ) -> None:
+        self._uri = DatabaseURI.checked(uri)
+        self._query, self._table = check_source(query, table_name)
+        if partition_column is not None:
+            check_names((partition_column,), "partition_column")
+        self._partition = partition_column
+
+    def __repr__(self) -> str:
+        return f"SQLInputAdapter({self._source})"
+
+    @property
+    def _source(self) -> str:
+        """How messages and rejects name it."""
+        return f"{self._uri.shown}, {'a query' if self._table is None else f'table {self._table}'}"
+
+    def _reader(self) -> Reader:
+        wanted = Wanted(self._uri, self._table, self._query, self._source)
+        if self._uri.driver == "postgresql":
+            return PostgreSQLReader(wanted)
+        if self._uri.driver == "sqlite":
+            if not self._uri.path.is_file():
+                raise InputError(f"cannot read {self._uri.shown}: there is no such file")
+            return SQLiteReader(wanted)
+        from zoopipe.adapters.sql_alchemy import AlchemyReader
+
+        return AlchemyReader(wanted)
+
+    def plan(self, shards: int) -> InputPlan:
+        reader = self._reader()
+        try:
+            snapshot, identity = reader.snapshot(), reader.identity()
+            columns = reader.columns()
+            ranges, why = self._ranges(reader, columns, shards)
+        except BaseException:
+            reader.close()
+            raise
+        if snapshot:
+            resource = Resource(reader.close)
+        else:
+            reader.close()
+            resource = None
+        return InputPlan(
+            tuple(
+                Shard(number, (part,), folder=os.getcwd(), snapshot=snapshot or identity)
+                for number, part in enumerate(ranges)
+            ),
+            tuple(column.name for column in columns),
+            None,
+            why_whole=why,
+            schema=pa.schema([column.field for column in columns]),
+            identity={self._source: identity},
+            resource=resource,
+        )
+
+    def _ranges(
+        self, reader: Reader, columns: Sequence[Column], shards: int
+    ) -> tuple[list[FileRange], str | None]:
+        """What each shard reads, and the reason where it is one for all."""
+        if self._partition is None:
+            why = "it has no partition_column= to be cut by"
+            return [FileRange(self._source, 0, END, unit="rows")], why
+        kind = self._key_kind(reader, columns)
+        least, most = reader.bounds(self._partition)
+        low = high = 0
+        if least is not None:
+            try:
+                low, high = number_of(least, kind), number_of(most, kind) + 1
+            except (OverflowError, ValueError, TypeError) as error:
+                raise InputError(
+                    f"cannot cut {self._source}: {self._partition} has values that are no dates of the years "
+                    "1 to 9999"
+                ) from error
+        ranges = [
+            FileRange(self._source, start, end, unit="keys")
+            for start, end in cut_evenly(low, high, shards)
+        ]
+        return ranges, "it is too small to cut" if len(ranges) == 1 else None
+
+    def _key_kind(self, reader: Reader, columns: Sequence[Column]) -> KeyKind:
+        found = [column for column in columns if column.name == self._partition]
+        if not found:
+            names = ", ".join(column.name for column in columns)
+            raise InputError(f"{self._source} has no column {self._partition}; it has {names}")
+        kind = reader.key_kind(found[0])
+        if kind is None:
+            raise InputError(
+                f"cannot cut {self._source} by {self._partition}, which is {found[0].field.type}: it has to be "
+                "of integers, or on PostgreSQL of dates or timestamps"
+            )
+        return kind
+
+    def sample(self, plan: InputPlan) -> pa.RecordBatch | None:
+        with self._reader() as reader:
+            if plan.resource is not None:
+                reader.join(plan.shards[0].snapshot)
+            order = f"{reader.order(self._partition)} LIMIT {SAMPLE_ROWS}"
+            return next(iter(reading(reader.batches(reader.columns(), "", order))), None)
+
+    def read(self, shard: Shard, columns: tuple[str, ...] | None) -> Iterator[Block]:
+        with self._reader() as reader:
+            self._join(reader, shard)
+            every = reader.columns()
+            wanted = [column.name for column in every if columns is None or column.name in columns]
+            kind = None if self._partition is None else self._key_kind(reader, every)
+            for part in shard.ranges:
+                where = "" if kind is None else self._where(reader, shard, part, kind)
+                rows = reader.batches(every, where, reader.order(self._partition))
+                empty = pa.RecordBatch.from_pylist([], pa.schema([each.field for each in every]))
+                pruned = len(wanted) < len(every)
+                batches = (
+                    (batch.select(wanted), partial(_same, batch)) if pruned else (batch, None)
+                    for batch in reading(rows)
+                )
+                yield from blocks_of(batches, part, empty.select(wanted))
+            self._check(reader, shard)
+
+    def _join(self, reader: Reader, shard: Shard) -> None:
+        if self._uri.driver == "postgresql":
+            reader.join(shard.snapshot)
+        self._check(reader, shard)
+
+    def _check(self, reader: Reader, shard: Shard) -> None:
+        """Refuses a file that has changed since the run was planned."""
+        if self._uri.driver == "sqlite" and shard.snapshot not in ("", reader.identity()):
+            raise InputError(
+                f"{self._source} has changed while it was read: run it again while nobody writes to it"
+            )
+
+    def _where(self, reader: Reader, shard: Shard, part: FileRange, kind: KeyKind) -> str:
+        name = reader.quoted(self._partition or "")
+        keys = (
+            f"{name} >= {reader.key(part.start, kind)} AND {name} < {reader.key(part.end, kind)}"
+        )
+        # Of the order, those without a key are the first.
+        return f" WHERE {keys}" if shard.index else f" WHERE ({keys} OR {name} IS NULL)"
+
+
+def _same(batch: pa.RecordBatch) -> pa.RecordBatch:
+    return batch

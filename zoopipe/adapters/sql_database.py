@@ -208,7 +208,7 @@ class PostgreSQLDatabase(AdbcDatabase):
             schema = cursor.fetch_record_batch().schema
         kinds = {each.name: taken(each) for each in schema}
         return [
-            Column(kinds[name].with_nullable(not needed), needed and not has_default)
+            Column(kinds[name], not needed, needed and not has_default)
             for name, needed, has_default, generated in found
             if not generated
         ]
@@ -283,10 +283,9 @@ class SQLiteDatabase(AdbcDatabase):
 
 def _sqlite_column(name: str, kind: str, needed: int, has_default: int, key: int) -> Column:
     """A column, by what SQLite makes of its declared type (https://www.sqlite.org/datatype3.html)."""
-    field = pa.field(name, affinity(kind), not needed)
     # An INTEGER PRIMARY KEY is given a number where none comes.
     numbered = bool(key) and kind.upper() == "INTEGER"
-    return Column(field, bool(needed) and not has_default and not numbered)
+    return Column(pa.field(name, affinity(kind)), not needed, bool(needed) and not has_default and not numbered)
 
 
 def affinity(kind: str) -> pa.DataType:

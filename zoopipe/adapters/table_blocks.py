@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import pyarrow as pa
 
 from zoopipe.adapters.base import Block, FileRange
 from zoopipe.adapters.tables import Table
-from zoopipe.errors import DeclarationError
+from zoopipe.arrays import durations
+from zoopipe.errors import DeclarationError, InputError
 
 Whole = Callable[[], pa.RecordBatch]
 
@@ -34,6 +36,34 @@ def cut_evenly(start: int, end: int, shards: int) -> list[tuple[int, int]]:
     size = end - start
     bounds = sorted({start, end, *(start + size * number // shards for number in range(1, shards))})
     return list(pairwise(bounds)) or [(start, end)]
+
+
+def file_identity(path: Path, log: str) -> str:
+    """What changes when a database's file does: its size and time, and those of what is not yet in it.
+
+    Args:
+        log: what the name of the file of the latter ends with.
+    """
+    found = []
+    for each in (path, path.with_name(path.name + log)):
+        if each.exists():
+            stat = each.stat()
+            found.append(f"{stat.st_size} bytes, mtime {stat.st_mtime_ns} ns")
+    return "; log of ".join(found)
+
+
+def durations_of(intervals: pa.Array, name: str) -> pa.Array:
+    """Intervals of a column as durations.
+
+    Raises:
+        InputError: one has months.
+    """
+    try:
+        return durations(intervals)
+    except ValueError as error:
+        raise InputError(
+            f"{name} has an interval of months, which are not of one length: CAST it in a query="
+        ) from error
 
 
 def reading(rows: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:

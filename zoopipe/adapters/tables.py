@@ -166,12 +166,14 @@ class Column:
     """A column of a table that is there.
 
     Attributes:
-        field: its name, and the Arrow type and nullability that it takes; a type of `pa.null()` is one
-            that is not known, and takes what the database casts to it.
+        field: its name, and the Arrow type that it takes; `pa.null()` is one that is not known, and takes what
+            the database casts to it.
+        is_nullable: whether it takes a null.
         is_needed: whether each row has to give it a value.
     """
 
     field: pa.Field
+    is_nullable: bool = True
     is_needed: bool = False
 
 
@@ -333,7 +335,8 @@ class TableOutputAdapter(OutputAdapter):
             raise OutputError(f"{self.output} does not fit the rows: {', and '.join(what)}")
         fitted = []
         for field in fields:
-            column = theirs[self._folded(field.name)].field
+            found = theirs[self._folded(field.name)]
+            column, is_nullable = found.field, field.nullable and found.is_nullable
             kind = field.type if pa.types.is_null(column.type) else column.type
             if not is_json(column) and not _fits(field.type, kind):
                 raise OutputError(
@@ -343,7 +346,7 @@ class TableOutputAdapter(OutputAdapter):
             metadata = field.metadata if kind == field.type else None
             if is_json(column):
                 metadata = column.metadata
-            fitted.append(pa.field(field.name, kind, field.nullable and column.nullable, metadata))
+            fitted.append(pa.field(field.name, kind, is_nullable, metadata))
         return fitted
 
     def open_part(self, file: PartFile, schema: pa.Schema | None, leads: bool) -> TablePart:

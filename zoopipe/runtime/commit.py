@@ -42,6 +42,9 @@ def commit_all(runs: Sequence[PipeRun]) -> list[tuple[Part, ...]]:
     if not any(tables_of(run.planned.pipe) for run in runs):
         return [commit(run) for run in runs]
     outputs = [_finished_outputs(run) for run in runs]
+    for run in runs:
+        # All is read; a transaction that reads a table would keep it from being replaced.
+        run.planned.input.close()
     Loading([(run.planned, each) for run, each in zip(runs, outputs, strict=True)]).commit()
     return [_published(each) for each in outputs]
 

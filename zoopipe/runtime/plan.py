@@ -77,8 +77,10 @@ class PlannedPipe:
         Args:
             is_done: whether the pipe is published.
 
-        Effect: they are gone, unless a resume is to find them, or whoever finishes the commit.
+        Effect: they are gone, unless a resume is to find them, or whoever finishes the commit; the input is
+            closed.
         """
+        self.input.close()
         stays = not is_done and (self.resumes or self.state.is_committed)
         for staging in self.stagings:
             if stays:
@@ -120,13 +122,31 @@ def plan_pipes(pipes: Sequence[Pipe], shards: int, merge: bool) -> list[PlannedP
         OutputError: an output cannot be written.
     """
     taken: Counter[Path] = Counter()
-    return [_plan_pipe(index, pipe, shards, merge, taken) for index, pipe in enumerate(pipes)]
+    planned: list[PlannedPipe] = []
+    try:
+        for index, pipe in enumerate(pipes):
+            planned.append(_plan_pipe(index, pipe, shards, merge, taken))
+    except BaseException:
+        for each in planned:
+            each.input.close()
+        raise
+    return planned
 
 
 def _plan_pipe(
     index: int, pipe: Pipe, shards: int, merge: bool, taken: Counter[Path]
 ) -> PlannedPipe:
     plan = pipe.input_adapter.plan(shards)
+    try:
+        return _planned(index, pipe, plan, shards, merge, taken)
+    except BaseException:
+        plan.close()
+        raise
+
+
+def _planned(
+    index: int, pipe: Pipe, plan: InputPlan, shards: int, merge: bool, taken: Counter[Path]
+) -> PlannedPipe:
     if plan.why_whole and shards > 1:
         logger.warning(
             "pipe %d runs as one shard, %d were asked for: %s (%r)",
