@@ -25,7 +25,7 @@ from zoopipe.adapters.base import (
 )
 from zoopipe.adapters.options import check_names
 from zoopipe.adapters.sql_database import PostgreSQLDatabase, SQLiteDatabase
-from zoopipe.adapters.sql_dialects import Dialect, PostgreSQL, SQLite
+from zoopipe.adapters.sql_dialects import Dialect, Generic, PostgreSQL, SQLite
 from zoopipe.adapters.sql_read import (
     Column,
     KeyKind,
@@ -45,6 +45,10 @@ from zoopipe.adapters.tables import (
 )
 from zoopipe.errors import DeclarationError, InputError, OutputError
 from zoopipe.storage.files import END
+
+
+# A URI that is a reference is looked at when it is used.
+_UPSERTS = ("postgresql:", "postgres:", "sqlite:", "${")
 
 
 class SQLOutputAdapter(TableOutputAdapter):
@@ -92,6 +96,10 @@ class SQLOutputAdapter(TableOutputAdapter):
             raise DeclarationError("mode='upsert' goes by key=, and no other mode does")
         super().__init__(table_name, mode, keys, schema)
         self._uri = DatabaseURI.checked(uri)
+        if mode == "upsert" and not self._uri.text.lower().startswith(_UPSERTS):
+            raise DeclarationError(
+                "mode='upsert' is for postgresql:// and sqlite:/// URIs, without a driver of their own"
+            )
         self._staging = None if staging is None else os.fspath(staging)
 
     @property
@@ -106,7 +114,8 @@ class SQLOutputAdapter(TableOutputAdapter):
 
     @property
     def _dialect(self) -> Dialect:
-        return PostgreSQL() if self._uri.driver == "postgresql" else SQLite()
+        dialects = {"postgresql": PostgreSQL, "sqlite": SQLite, "sqlalchemy": Generic}
+        return dialects[self._uri.driver]()
 
     def _folded(self, name: str) -> str:
         return name.lower() if self._dialect.folds_case else name

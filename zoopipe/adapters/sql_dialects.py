@@ -175,3 +175,27 @@ _SQLITE = {
     pa.string(): "TEXT",
     pa.binary(): "BLOB",
 }
+
+
+class Generic(Dialect):
+    """What SQLAlchemy has a type for in every database; anything else is text, or JSON text."""
+
+    def storable(self, field: pa.Field) -> pa.Field:
+        kind = field.type
+        while _types.is_dictionary(kind):
+            kind = kind.value_type
+        if is_json(field):
+            return field
+        if _types.is_nested(kind):
+            return _as_json(field)
+        if _types.is_integer(kind):
+            return field.with_type(pa.int64())
+        if _types.is_floating(kind):
+            return field.with_type(pa.float64())
+        plain = _plain(kind)
+        if plain is None or is_uuid(plain) or _types.is_duration(plain):
+            return field.with_type(_TEXT)
+        return field.with_type(plain)
+
+    def declared(self, field: pa.Field) -> str:
+        raise NotImplementedError("SQLAlchemy writes what a table is made with")
