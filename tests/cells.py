@@ -176,7 +176,7 @@ VALID: Mapping[str, Callable[[Chance], str]] = {
     "decimal": _decimal,
     "bool": _bool,
     "date": _date,
-    "datetime": _datetime,
+    **dict.fromkeys(("datetime", "aware", "naive"), _datetime),
     "time": _time,
     "timedelta": _timedelta,
     "uuid": _uuid,

@@ -165,3 +165,4 @@ HARD: dict[str, tuple[str, ...]] = {
 }
 #: A union's fields are given what is hard for any of its members.
 HARD["union"] = tuple(cell for kind in sorted(HARD) for cell in HARD[kind] if len(cell) < 100)
+HARD["aware"] = HARD["naive"] = HARD["datetime"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from functools import reduce
 from operator import or_
@@ -14,11 +14,13 @@ from hostile import HARD, UUID_TEXT
 from hypothesis import strategies as st
 from pydantic import (
     AnyUrl,
+    AwareDatetime,
     BaseModel,
     ConfigDict,
     EmailStr,
     Field,
     HttpUrl,
+    NaiveDatetime,
     StringConstraints,
     UrlConstraints,
     create_model,
@@ -41,6 +43,8 @@ TYPES: dict[str, Any] = {
     "bool": bool,
     "date": date,
     "datetime": datetime,
+    "aware": AwareDatetime,
+    "naive": NaiveDatetime,
     "time": time,
     "timedelta": timedelta,
     "bytes": bytes,
@@ -56,6 +60,8 @@ DEFAULTS: dict[str, list[Any]] = {
     "bool": [True, False, None, 1],
     "date": [date(2024, 2, 29), None, "2024-01-01"],
     "datetime": [datetime(2024, 2, 29, 1, 2, 3), None],
+    "aware": [datetime(2024, 2, 29, tzinfo=UTC), None],
+    "naive": [datetime(2024, 2, 29, 1, 2, 3), None],
     "time": [time(1, 2, 3, 4), None],
     "timedelta": [timedelta(days=-1, seconds=2), None],
     "bytes": [b"x", None],

@@ -9,10 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zoopipe.adapters.arrow import ArrowInputAdapter, ArrowOutputAdapter
     from zoopipe.adapters.base import InputAdapter, OutputAdapter
     from zoopipe.adapters.csv import CSVInputAdapter, CSVOutputAdapter
     from zoopipe.adapters.duckdb import DuckDBInputAdapter, DuckDBOutputAdapter
+    from zoopipe.adapters.formats import Format, adapter_for
     from zoopipe.adapters.json import JSONInputAdapter, JSONOutputAdapter
+    from zoopipe.adapters.parquet import ParquetInputAdapter, ParquetOutputAdapter
     from zoopipe.adapters.sql import SQLInputAdapter, SQLOutputAdapter
     from zoopipe.errors import (
         DeclarationError,
@@ -51,10 +54,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "zoopipe.adapters.arrow": ("ArrowInputAdapter", "ArrowOutputAdapter"),
     "zoopipe.adapters.base": ("InputAdapter", "OutputAdapter"),
     "zoopipe.adapters.csv": ("CSVInputAdapter", "CSVOutputAdapter"),
     "zoopipe.adapters.duckdb": ("DuckDBInputAdapter", "DuckDBOutputAdapter"),
+    "zoopipe.adapters.formats": ("Format", "adapter_for"),
     "zoopipe.adapters.json": ("JSONInputAdapter", "JSONOutputAdapter"),
+    "zoopipe.adapters.parquet": ("ParquetInputAdapter", "ParquetOutputAdapter"),
     "zoopipe.adapters.sql": ("SQLInputAdapter", "SQLOutputAdapter"),
     "zoopipe.errors": (
         "DeclarationError",
@@ -93,6 +99,8 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "ArrowInputAdapter",
+    "ArrowOutputAdapter",
     "BaseEngine",
     "BaseExecutor",
     "BaseHook",
@@ -107,6 +115,7 @@ __all__ = [
     "EntryStatus",
     "EntryTypedDict",
     "FlowReport",
+    "Format",
     "FunctionHook",
     "HookError",
     "HookPriority",
@@ -122,6 +131,8 @@ __all__ = [
     "MultiThreadExecutor",
     "OutputAdapter",
     "OutputError",
+    "ParquetInputAdapter",
+    "ParquetOutputAdapter",
     "Pipe",
     "PipeLedger",
     "PipeManager",
@@ -139,6 +150,7 @@ __all__ = [
     "WorkerLostError",
     "WorkerReport",
     "ZooPipeError",
+    "adapter_for",
     "get_logger",
 ]
 

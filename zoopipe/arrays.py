@@ -257,6 +257,15 @@ def durations(intervals: pa.Array) -> pa.Array:
     return int64_array(spans).view(pa.duration("us"))
 
 
+def map_parts(maps: pa.MapArray) -> tuple[pa.Int32Array, pa.Array, pa.Array]:
+    """Where each map begins and the last one ends, and all keys and items that these count."""
+    kind = maps.type
+    # Of a map alone nothing leaves out what nulls and slices hide; of a list `flatten` does.
+    lists = maps.cast(pa.list_(pa.struct([kind.key_field, kind.item_field])))
+    keys, items = lists.flatten().flatten()
+    return list_offsets(lists), keys, items
+
+
 def no_nulls(mask: pa.BooleanArray) -> pa.BooleanArray:
     """`mask` with its nulls false."""
     return pc.fill_null(mask, FALSE) if mask.null_count else mask

@@ -1,4 +1,4 @@
-"""The command line: `zoopipe run`, `zoopipe clean`, `zoopipe doctor`, `zoopipe explain`, `zoopipe demo`.
+"""The command line: `zoopipe run`, `convert`, `clean`, `doctor`, `explain` and `demo`.
 
 All that a run shows goes to stderr. Exit codes:
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import logging
 import signal
 import sys
@@ -170,6 +171,71 @@ def _write_ledger(manager: PipeManager, path: Path) -> None:
 
 
 @main.command()
+@click.argument("source", metavar="IN")
+@click.argument("target", metavar="OUT")
+@click.option("--model", metavar="MODULE:MODEL", help="Check each row with this pydantic model.")
+@click.option("--rejected", help="Where rejected rows go; by default a file beside OUT.")
+@click.option("--from", "source_format", help="The format of IN, where its name does not say it.")
+@click.option("--to", "target_format", help="The format of OUT, likewise.")
+@click.option(
+    "--in-option", "source_options", multiple=True, metavar="NAME=VALUE", help="Of IN's adapter."
+)
+@click.option(
+    "--out-option", "target_options", multiple=True, metavar="NAME=VALUE", help="Of OUT's adapter."
+)
+@click.option(
+    "--max-errors", help="More rejected rows than this, or this share (0.1%), are too many."
+)
+@_run_options
+@_exits
+def convert(
+    source: str,
+    target: str,
+    model: str | None,
+    rejected: str | None,
+    source_format: str | None,
+    target_format: str | None,
+    source_options: Sequence[str],
+    target_options: Sequence[str],
+    max_errors: str | None,
+    **options: Any,
+) -> None:
+    """Convert a file, a URL or a table to another, in the formats that their names say.
+
+    A table is named behind a #: analytics.duckdb#users, postgresql://host/shop#users. The VALUE of an option
+    is JSON, or else text.
+    """
+    from zoopipe.convert import convert_pipe
+
+    pipe = convert_pipe(
+        source,
+        target,
+        None if model is None else _model(model),
+        rejected,
+        source_format,
+        target_format,
+        _named_options(source_options),
+        _named_options(target_options),
+        int(max_errors) if max_errors is not None and max_errors.isdecimal() else max_errors,
+    )
+    _run_pipes([pipe], **options)
+
+
+def _named_options(given: Sequence[str]) -> dict[str, Any]:
+    """Options of an adapter, from `name=value`."""
+    found = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise DeclarationError(f"{text!r} is not of the form name=value")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
+
+
+@main.command()
 @click.argument(
     "paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
@@ -243,12 +309,17 @@ def explain(target: str) -> None:
 
     MODEL is the name of a pydantic model, or of a Pipe that has one.
     """
-    from zoopipe.pipe import Pipe
     from zoopipe.validation import explain as explain_model
 
+    click.echo(explain_model(_model(target)))
+
+
+def _model(target: str) -> Any:
+    """The model that `module:name` names, or that the pipe which it names has."""
+    from zoopipe.pipe import Pipe
+
     value = _load(target)
-    model: Any = value.schema_model if isinstance(value, Pipe) else value
-    click.echo(explain_model(model))
+    return value.schema_model if isinstance(value, Pipe) else value
 
 
 def load_pipes(target: str) -> list[Any]:

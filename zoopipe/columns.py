@@ -25,6 +25,7 @@ from pydantic_core import to_json
 
 from zoopipe.arrays import (
     least_byte,
+    map_parts,
     no_nulls,
     only_where,
     text_array,
@@ -64,6 +65,7 @@ _ODD_FLOAT = r"[en]|^-?0\.00000"
 _QUOTE, _NULL, _POINT_ZERO = text_scalar('"'), text_scalar("null"), text_scalar(".0")
 _SEPARATOR, _COMMA = text_scalar(""), text_scalar(",")
 _OPEN, _CLOSE = text_scalar("["), text_scalar("]")
+_OPEN_OBJECT, _CLOSE_OBJECT, _COLON = text_scalar("{"), text_scalar("}"), text_scalar(":")
 
 
 def encoded_field(name: str, encoding: Encoding, logical: str | None = None) -> pa.Field:
@@ -136,6 +138,8 @@ def text_form(
         return "json", _list_text(column, nonfinite)
     if pa.types.is_struct(kind) and 0 < len(kind) == len({part.name for part in kind}):
         return "json", _struct_text(column, nonfinite)
+    if pa.types.is_map(kind):
+        return "json", _map_text(column, nonfinite)
     return "json", json_texts(column.to_pylist(), nonfinite)
 
 
@@ -235,6 +239,21 @@ def _struct_text(column: pa.StructArray, nonfinite: NonFinite) -> pa.StringArray
     return only_where(text, column.is_valid())
 
 
+def _map_text(column: pa.MapArray, nonfinite: NonFinite) -> pa.StringArray:
+    """Maps as objects, whose keys JSON has as strings, whatever they are."""
+    kind = column.type
+    ends, keys, items = map_parts(column)
+    encoding, names = text_form(keys, kind.key_field, nonfinite)
+    if encoding == "json":
+        names = concat(_QUOTE, names, _QUOTE)
+    else:
+        names = quoted(names, encoded_field("key", encoding))
+    members = concat(names, _COLON, quoted(items, kind.item_field, nonfinite))
+    lists = pa.ListArray.from_arrays(ends, members, mask=column.is_null())
+    joined = pc.binary_join(lists, _COMMA)
+    return concat(_OPEN_OBJECT, joined, _CLOSE_OBJECT)
+
+
 def _escape(text: pa.StringArray) -> pa.StringArray:
     """JSON's escapes applied to the cells that need any."""
     # Looking for these three in all cells' bytes costs a tenth of asking cell by cell.
@@ -267,7 +286,7 @@ def cell_text(value: Any) -> str | None:
     try:
         text = json_text(value, "constants")
     except ValueError:
-        # pydantic nests 255 levels deep; a record that was read may go deeper.
+        # pydantic nests 255 levels deep; what a hook has made may go deeper.
         text = json.dumps(value)
     return cell_of_json(text)
 

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from zoopipe.arrays import (
     int64_array,
     list_offsets,
+    map_parts,
     mask_of,
     no_nulls,
     only_where,
@@ -23,9 +24,10 @@ from zoopipe.arrays import (
 )
 from zoopipe.arrow_text import plain_text
 from zoopipe.columns import encoding_of, is_record_batch, logical_of, quoted
-from zoopipe.exact import NULL, Misfits, exact_array, is_list, is_text
+from zoopipe.exact import NULL, Misfits, dense, exact_array, is_list, lists_of, nulls_of
 from zoopipe.reasons import Reason, clean_text
 from zoopipe.rows import columns_of
+from zoopipe.takers import is_text
 from zoopipe.typed_text import in_unit, parsed
 from zoopipe.values import python_values, rows_of
 
@@ -158,7 +160,7 @@ def _unknown(names: Sequence[str]) -> Reason:
 
 def _missing(rows: int, field: pa.Field) -> tuple[pa.Array, Misfits]:
     misfits = {} if field.nullable else dict.fromkeys(range(rows), NULL)
-    return pa.nulls(rows, field.type), misfits
+    return nulls_of(rows, field.type), misfits
 
 
 def _column(column: pa.Array, given: pa.Field, wanted: pa.Field) -> tuple[pa.Array, Misfits]:
@@ -205,7 +207,7 @@ def _whole(
         text = text if text.type == kind else text.cast(kind)
         return only_where(text, column.is_valid()) if column.null_count else text, None
     if encoding == "plain":
-        if column.type == kind:
+        if column.type.equals(kind, check_metadata=True):
             return column, None
         text = plain_text(column)
         if text is None:
@@ -225,7 +227,7 @@ def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array | None:
     """A typed column in another type; None where that is not exact for all of it, or not known to be."""
     types, own = pa.types, column.type
     if types.is_null(own):
-        return pa.nulls(len(column), kind)
+        return nulls_of(len(column), kind)
     if types.is_dictionary(own):
         decoded = column.dictionary_decode()
         return decoded if decoded.type == kind else _cast(decoded, kind)
@@ -250,29 +252,21 @@ def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array | None:
 
 
 def _cast_lists(column: pa.Array, kind: pa.DataType) -> pa.Array | None:
-    elements = _cast_inner(column.flatten(), kind.value_field)
+    elements = _cast_inner(column.flatten(), column.type.value_field, kind.value_field)
     if elements is None:
         return None
     mask = column.is_null() if column.null_count else None
-    offsets = list_offsets(column)
-    if pa.types.is_large_list(kind):
-        return pa.LargeListArray.from_arrays(
-            offsets.cast(pa.int64()), elements, type=kind, mask=mask
-        )
-    return pa.ListArray.from_arrays(offsets, elements, type=kind, mask=mask)
+    return lists_of(kind, list_offsets(column), elements, mask)
 
 
 def _cast_maps(column: pa.MapArray, kind: pa.MapType) -> pa.Array | None:
-    # A map is a list of pairs, of which `flatten` alone leaves out what null and slices hide.
-    pairs = pa.list_(pa.struct([column.type.key_field, column.type.item_field]))
-    lists = column.cast(pairs)
-    flat = lists.flatten()
-    keys = _cast_inner(flat.field(0), kind.key_field)
-    items = _cast_inner(flat.field(1), kind.item_field)
+    ends, keys, items = map_parts(column)
+    keys = _cast_inner(keys, column.type.key_field, kind.key_field)
+    items = _cast_inner(items, column.type.item_field, kind.item_field)
     if keys is None or items is None:
         return None
     mask = column.is_null() if column.null_count else None
-    return pa.MapArray.from_arrays(list_offsets(lists), keys, items, type=kind, mask=mask)
+    return pa.MapArray.from_arrays(ends, keys, items, type=kind, mask=mask)
 
 
 def _cast_structs(column: pa.StructArray, kind: pa.StructType) -> pa.Array | None:
@@ -283,8 +277,8 @@ def _cast_structs(column: pa.StructArray, kind: pa.StructType) -> pa.Array | Non
     columns = []
     present = column.is_valid() if column.null_count else None
     for field in kind:
-        part = column.field(own.index(field.name))
-        cast = _cast_inner(part, field, present)
+        at = own.index(field.name)
+        cast = _cast_inner(column.field(at), column.type.field(at), field, present)
         if cast is None:
             return None
         columns.append(cast)
@@ -293,23 +287,27 @@ def _cast_structs(column: pa.StructArray, kind: pa.StructType) -> pa.Array | Non
 
 
 def _cast_inner(
-    column: pa.Array, field: pa.Field, present: pa.BooleanArray | None = None
+    column: pa.Array, given: pa.Field, wanted: pa.Field, present: pa.BooleanArray | None = None
 ) -> pa.Array | None:
-    """What is within lists and structs, all of it, or None."""
-    absent = column.null_count
-    if absent and not field.nullable:
-        if present is None:
+    """What is within lists and structs in the type of a field; None where that is not exact for all of
+    it, or not known to be.
+
+    Args:
+        present: where the structs are that it is within; None for everywhere.
+    """
+    if column.null_count and not wanted.nullable:
+        missing = column.is_null() if present is None else pc.and_(column.is_null(), present)
+        if missing.true_count:
             return None
-        if pc.and_(column.is_null(), present).true_count:
-            return None
-    if encoding_of(field) == "json":
+    if encoding_of(given) != encoding_of(wanted):
         return None
-    if column.type == field.type:
-        return column
-    text = plain_text(column)
-    if text is not None:
-        return text.cast(field.type) if is_text(field.type) else None
-    return _cast(column, field.type)
+    if not column.type.equals(wanted.type, check_metadata=True):
+        text = plain_text(column)
+        if text is None:
+            column = _cast(column, wanted.type)
+        else:
+            column = text.cast(wanted.type) if is_text(wanted.type) else None
+    return column if wanted.nullable or column is None else dense(column)
 
 
 _types = pa.types

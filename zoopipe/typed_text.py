@@ -1,6 +1,6 @@
 """Columns of text as columns of another Arrow type, for text that provably is a value of it.
 
-It is the fast half of `zoopipe.exact`, and takes no text that the other half would refuse or read
+It is the fast half of `zoopipe.takers`, and takes no text that the other half would refuse or read
 otherwise: Arrow's own parsers take more, `0x10` and `1` for true, and some of them overflow in silence.
 """
 
@@ -23,7 +23,7 @@ from zoopipe.arrays import (
     within,
 )
 from zoopipe.columns import concat
-from zoopipe.exact import FIRST_MICROSECOND, LAST_MICROSECOND, PER_SECOND, is_uuid
+from zoopipe.takers import FIRST_MICROSECOND, LAST_MICROSECOND, PER_SECOND, is_uuid
 
 Parse = Callable[[pa.StringArray, pa.DataType], pa.Array]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from zoopipe.arrays import text_array, typed_array
+from zoopipe.arrays import positions_of, text_array, typed_array
 from zoopipe.columns import (
     LOGICAL_TYPES,
     NonFinite,
@@ -46,11 +46,73 @@ def rows_of(batch: pa.RecordBatch) -> list[dict[str, Any]]:
 
 
 def python_values(column: pa.Array, field: pa.Field) -> list[Any]:
-    """A column's cells as Python values."""
-    values: list[Any] = column.to_pylist()
-    if encoding_of(field) != "json":
+    """A column's cells as Python values: maps as dicts, and JSON text, wherever it is, as what it stands
+    for. A map that has a key twice stays a list of pairs."""
+    if encoding_of(field) == "json":
+        return [None if text is None else json.loads(text) for text in column.to_pylist()]
+    if not pa.types.is_nested(column.type):
+        return _flat_values(column)
+    try:
+        values: list[Any] = column.to_pylist(maps_as_pydicts="strict")
+    except KeyError:
+        values = column.to_pylist()
+    return [_decoded(value, field) for value in values] if holds_encoded(field) else values
+
+
+def _flat_values(column: pa.Array) -> list[Any]:
+    """Values that are not nested. A time that no Python object holds, finer than microseconds or beyond
+    the year 9999, is text."""
+    kind = column.type
+    if pa.types.is_timestamp(kind) and kind.unit == "ns":
+        rounded = column.cast(pa.timestamp("us", kind.tz), safe=False)
+        values: list[Any] = rounded.to_pylist()
+        for at in positions_of(pc.not_equal(rounded.cast(kind, safe=False), column)):
+            values[at] = _text_of(column.slice(at, 1))
         return values
-    return [None if text is None else json.loads(text) for text in values]
+    try:
+        return column.to_pylist()  # type: ignore[no-any-return]
+    except (OverflowError, ValueError):
+        return [_value_or_text(column.slice(at, 1)) for at in range(len(column))]
+
+
+def _value_or_text(one: pa.Array) -> Any:
+    try:
+        return one[0].as_py()
+    except (OverflowError, ValueError):
+        return _text_of(one)
+
+
+def _text_of(one: pa.Array) -> str:
+    text: str = one.cast(pa.string())[0].as_py()
+    return text
+
+
+def holds_encoded(field: pa.Field) -> bool:
+    """Whether a field's cells, or some within them, are text in an encoding."""
+    if encoding_of(field) != "plain":
+        return True
+    kind = field.type
+    if not pa.types.is_nested(kind):
+        return False
+    return any(holds_encoded(kind.field(at)) for at in range(kind.num_fields))
+
+
+def _decoded(value: Any, field: pa.Field) -> Any:
+    """A nested value with what JSON text in it stands for."""
+    if value is None:
+        return None
+    if encoding_of(field) == "json":
+        return json.loads(value)
+    kind = field.type
+    if pa.types.is_struct(kind):
+        return {part.name: _decoded(value[part.name], part) for part in kind}
+    if pa.types.is_map(kind):
+        if isinstance(value, dict):
+            return {key: _decoded(item, kind.item_field) for key, item in value.items()}
+        return [(key, _decoded(item, kind.item_field)) for key, item in value]
+    if pa.types.is_nested(kind) and isinstance(value, list):
+        return [_decoded(item, kind.field(0)) for item in value]
+    return value
 
 
 def typed(batch: pa.RecordBatch) -> pa.RecordBatch:

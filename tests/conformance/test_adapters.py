@@ -7,7 +7,19 @@ import gzip
 import json
 from pathlib import Path
 
-from zoopipe import CSVInputAdapter, CSVOutputAdapter, JSONInputAdapter, JSONOutputAdapter
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from zoopipe import (
+    ArrowInputAdapter,
+    ArrowOutputAdapter,
+    CSVInputAdapter,
+    CSVOutputAdapter,
+    JSONInputAdapter,
+    JSONOutputAdapter,
+    ParquetInputAdapter,
+    ParquetOutputAdapter,
+)
 from zoopipe.testing import InputConformance, OutputConformance
 
 
@@ -74,3 +86,67 @@ class TestJSONArrayOutput(OutputConformance):
 
     def read(self, path: Path) -> list[dict[str, str]]:
         return list(json.loads(path.read_bytes()))
+
+
+TEXTS = pa.schema([("id", pa.string()), ("name", pa.string())])
+
+
+class TestParquetInput(InputConformance):
+    def write(self, path: Path, rows: list[dict[str, str]]) -> None:
+        pq.write_table(pa.Table.from_pylist(rows, TEXTS), path, row_group_size=7)
+
+    def adapter(self, path: Path) -> ParquetInputAdapter:
+        return ParquetInputAdapter(path)
+
+
+class TestParquetOutput(OutputConformance):
+    # Row groups end with their shards.
+    same_bytes = False
+
+    def adapter(self, path: Path) -> ParquetOutputAdapter:
+        return ParquetOutputAdapter(path, row_group_rows=30)
+
+    def read(self, path: Path) -> list[dict[str, str]]:
+        return list(pq.read_table(path).to_pylist())
+
+
+class TestArrowFileInput(InputConformance):
+    new = staticmethod(pa.ipc.new_file)
+    compression: str | None = None
+
+    def write(self, path: Path, rows: list[dict[str, str]]) -> None:
+        options = pa.ipc.IpcWriteOptions(compression=self.compression)
+        with self.new(str(path), TEXTS, options=options) as writer:
+            writer.write_table(pa.Table.from_pylist(rows, TEXTS), max_chunksize=7)
+
+    def adapter(self, path: Path) -> ArrowInputAdapter:
+        return ArrowInputAdapter(path)
+
+
+class TestCompressedArrowFileInput(TestArrowFileInput):
+    compression = "zstd"
+
+
+class TestArrowStreamInput(TestArrowFileInput):
+    new = staticmethod(pa.ipc.new_stream)
+
+
+class TestArrowFileOutput(OutputConformance):
+    def adapter(self, path: Path) -> ArrowOutputAdapter:
+        return ArrowOutputAdapter(path)
+
+    def read(self, path: Path) -> list[dict[str, str]]:
+        return list(pa.ipc.open_file(path.read_bytes()).read_all().to_pylist())
+
+
+class TestCompressedArrowFileOutput(TestArrowFileOutput):
+    def adapter(self, path: Path) -> ArrowOutputAdapter:
+        return ArrowOutputAdapter(path, compression="lz4")
+
+
+class TestArrowStreamOutput(OutputConformance):
+    def adapter(self, path: Path) -> ArrowOutputAdapter:
+        return ArrowOutputAdapter(path, format="stream")
+
+    def read(self, path: Path) -> list[dict[str, str]]:
+        return list(pa.ipc.open_stream(path.read_bytes()).read_all().to_pylist())

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pyarrow as pa
 import pytest
@@ -116,6 +117,10 @@ def test_cells_are_decoded_when_a_column_holds_json(
     assert cells(text_array(texts), encoded_field("v", "json")).to_pylist() == expected
 
 
+_STRUCT = pa.struct([("a", pa.float64())])
+_BYTES_MAP = pa.map_(pa.string(), pa.binary())
+
+
 @pytest.mark.parametrize(
     "column",
     [
@@ -149,7 +154,16 @@ def test_cells_are_decoded_when_a_column_holds_json(
         pa.array([{'a"b': [1], "c": date(2020, 1, 2)}, {'a"b': None}, None]),
         pa.array([[{"a": "x", "b": {"c": None}}], None]),
         pa.array([{}, None], pa.struct([])),
-        pa.array([[("a", 1)], None], pa.map_(pa.string(), pa.int8())),
+        pa.array([[("a", 1)], None, [], [('"', 2), ("", None)]], pa.map_(pa.string(), pa.int8())),
+        pa.array([[(1, [0.5])], [], [(-2, None)]], pa.map_(pa.int8(), pa.list_(pa.float64()))),
+        pa.array([[(date(2020, 1, 2), {"a": math.inf})]], pa.map_(pa.date32(), _STRUCT)),
+        pa.array([[[(True, "x")], None], None], pa.list_(pa.map_(pa.bool_(), pa.string()))),
+        pa.array([{"a": [("k", b"x")]}, None], pa.struct([("a", _BYTES_MAP)])),
+        pa.array([UUID(int=5).bytes, None], pa.uuid()),
+        pa.array([timedelta(days=-1, microseconds=5), None], pa.duration("us")),
+        pa.array([b"\xc3\xa9", None], pa.binary()),
+        pa.array([Decimal("1.50"), None, Decimal("0E-18"), Decimal(-3)], pa.decimal128(38, 18)),
+        pa.array([Decimal("12345678901234567890.5")], pa.decimal256(50, 1)),
     ],
     ids=lambda column: str(column.type),
 )
@@ -162,7 +176,8 @@ def test_json_is_that_of_pydantic_when_a_column_has_an_arrow_type(column: pa.Arr
 def compare_json(column: pa.Array) -> None:
     text, needs_quotes = json_cells(column, pa.field("v", column.type))
     quote = '"' if needs_quotes else ""
-    expected = [to_json(value, inf_nan_mode="null").decode() for value in column.to_pylist()]
+    values = column.to_pylist(maps_as_pydicts="strict")
+    expected = [to_json(value, inf_nan_mode="null").decode() for value in values]
     assert [f"{quote}{cell}{quote}" for cell in text.to_pylist()] == expected
 
 

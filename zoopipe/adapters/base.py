@@ -54,9 +54,10 @@ def append_range(ranges: list[FileRange], part: FileRange) -> None:
 class Shard:
     """A disjoint part of one pipe's input that can be read alone.
 
-    `skip` and `limit` count records; they are set only where the shard is the whole input. `folder`
-    is what relative paths are relative to: the working directory when the run was planned. `snapshot` is
-    the state of the source that all shards have to read, as its adapter says it; empty where it needs none.
+    `skip` and `limit` count records; `skip` is set only in the first shard, `limit` only in the last.
+    `folder` is what relative paths are relative to: the working directory when the run was planned.
+    `schema` has all columns of the input, where the input has types. `snapshot` is the state of the source
+    that all shards have to read, as its adapter says it; empty where it needs none.
     """
 
     index: int
@@ -64,6 +65,7 @@ class Shard:
     skip: int = 0
     limit: int | None = None
     folder: str = ""
+    schema: pa.Schema | None = None
     snapshot: str = ""
 
     def file_of(self, part: FileRange) -> str:

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from zoopipe.adapters.base import Encoded
 from zoopipe.adapters.csv_records import Dialect
+from zoopipe.adapters.unwritable import encoded_or_refused
 from zoopipe.arrays import EMPTY, int64_array, text_bytes, text_scalar
 from zoopipe.columns import cells, concat, is_record_batch
 from zoopipe.reasons import Reason
@@ -31,6 +32,9 @@ class CSVEncoder:
         self._odd = [char.encode() for char in (dialect.delimiter, dialect.quotechar, "\r", "\n")]
 
     def __call__(self, batch: pa.RecordBatch, selection: pa.BooleanArray | None = None) -> Encoded:
+        return encoded_or_refused(self._encoded, batch, selection)
+
+    def _encoded(self, batch: pa.RecordBatch, selection: pa.BooleanArray | None) -> Encoded:
         if selection is not None:
             batch = batch.filter(selection)
         if is_record_batch(batch.schema):

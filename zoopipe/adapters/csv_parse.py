@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -10,7 +11,7 @@ import pyarrow.csv as pacsv
 
 from zoopipe.adapters.base import Block, Unparsed
 from zoopipe.adapters.csv_records import Dialect, line_offsets, plain_cut, read_records
-from zoopipe.adapters.limits import head_of, reject_records, too_long
+from zoopipe.adapters.limits import KEPT_BYTES, head_of, reject_records, too_long
 from zoopipe.adapters.offsets import summed_offsets
 from zoopipe.arrays import text_array
 from zoopipe.reasons import Reason
@@ -141,14 +142,13 @@ class Parser:
         return block
 
     def _head(self, raw: bytes) -> str:
-        # No character of any encoding has more than four bytes.
-        return head_of(self._text(raw[: 1 << 13]))
+        return head_of(self._text(raw[:KEPT_BYTES]))
 
     def _text(self, raw: bytes) -> str:
         """A record's text, with the bytes that do not decode as `\\xff`."""
         if self._transcoded:
-            # Such bytes are lone surrogates by now.
-            text = raw.decode("utf-8", "surrogatepass")
+            # Such bytes are lone surrogates by now. Half a character may stand at the end of a head.
+            text, _ = codecs.utf_8_decode(raw, "surrogatepass", False)
             return text.translate({0xDC00 + byte: f"\\x{byte:02x}" for byte in range(256)})
         return raw.decode(self._dialect.encoding, "backslashreplace")
 

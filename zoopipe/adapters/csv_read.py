@@ -8,6 +8,7 @@ from zoopipe.adapters.base import Block, FileRange
 from zoopipe.adapters.csv_parse import Parser
 from zoopipe.adapters.csv_records import Dialect, guess_start
 from zoopipe.adapters.csv_skip import RecordEnd
+from zoopipe.adapters.limits import KEPT_BYTES
 from zoopipe.storage.files import BLOCK_BYTES, ByteSource
 
 _WINDOW_BYTES = 1 << 16
@@ -32,14 +33,14 @@ class RangeReader:
     def blocks(self, source: ByteSource, part: FileRange, start: int) -> Iterator[Block]:
         """The records that begin in a range; `source` stands at `start`, where the first one begins."""
         position, data, at_end, is_empty = start, b"", False, True
-        consumed = source.consumed
+        consumed = 0
         while position < part.end:
             block = self._take(data, part.end - position, at_end) if data else None
             if block is not None:
                 data = data[block.end :]
-            elif len(data) > self._most_bytes:
+            elif len(data) > self._most_bytes + 1:
+                # A carriage return at the end, which may be half of a CRLF, is not of the record.
                 block, data = self._skip(source, data)
-                at_end = not data
             elif at_end:
                 break
             else:
@@ -48,7 +49,9 @@ class RangeReader:
                 continue
             taken = block.end
             block.source, block.start, block.end = part.path, position, position + taken
-            block.bytes_read = source.consumed - consumed if at_end or source.codec else taken
+            block.bytes_read = taken
+            if not source.is_raw:
+                block.bytes_read, consumed = source.consumed - consumed, source.consumed
             yield block
             position, is_empty = position + taken, False
         if is_empty:
@@ -67,16 +70,26 @@ class RangeReader:
 
     def _more(self, held: int) -> int:
         """How much to read: ever more at a time for a long record, until it is known to be too long."""
-        return min(max(BLOCK_BYTES, held), max(self._most_bytes + 1 - held, BLOCK_BYTES))
+        return min(max(BLOCK_BYTES, held), max(self._most_bytes + 2 - held, BLOCK_BYTES))
 
     def _skip(self, source: ByteSource, data: bytes) -> tuple[Block, bytes]:
         """The record at the start of `data`, which is too long, rejected; and what was read behind it."""
-        record, head, size, chunk = RecordEnd(self._dialect), data, 0, data
-        while (end := record.feed(chunk)) is None and chunk:
+        record, head, size, chunk = RecordEnd(self._dialect), b"", 0, data
+        end = record.feed(data)
+        if end is not None:
+            # A blank line that stands before it.
+            block = self._take(data[:end], end, at_end=True)
+            assert block is not None, "it is whole"
+            return block, data[end:]
+        while end is None and chunk:
+            if len(head) < KEPT_BYTES:
+                head += chunk
             size += len(chunk)
             chunk = source.read(BLOCK_BYTES)
-        if end is None:
-            end = record.feed(b"", at_end=True) or 0
+            end = record.feed(chunk, at_end=not chunk)
+        end = end or 0
+        if len(head) < KEPT_BYTES:
+            head = (head + chunk[:end]).rstrip(b"\r\n")
         block = self._parser.too_long(head, size + end, record.is_quoted, self._most_bytes)
         return block, chunk[end:]
 

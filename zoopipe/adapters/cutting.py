@@ -1,14 +1,16 @@
-"""Cutting an input of files into shards by bytes."""
+"""Cutting an input of files into shards: by bytes, or by what a format says can be read alone."""
 
 from __future__ import annotations
 
 import os
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 
-from zoopipe.adapters.base import Block, FileRange, InputPlan, Shard
+import pyarrow as pa
+
+from zoopipe.adapters.base import Block, FileRange, InputPlan, Shard, Unit, append_range
 from zoopipe.storage.files import END
 
 # How far a driver reads to find the record that `skip_rows` or `limit` names. Beyond it the
@@ -127,3 +129,108 @@ def _between(
     kept[-1] = replace(kept[-1], end=stop[1])
     kept[0] = replace(kept[0], start=start[1], end=max(kept[0].end, start[1]), exact=True)
     return kept
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """A file's row groups or batches, of which each can be read alone.
+
+    Attributes:
+        path: the file.
+        sizes: the bytes of each.
+        rows: the rows of each; None where they are not known.
+    """
+
+    path: str
+    sizes: Sequence[int]
+    rows: Sequence[int] | None
+
+
+def cut_units(
+    files: Sequence[Units],
+    shards: int,
+    *,
+    unit: Unit,
+    schema: pa.Schema,
+    skip: int,
+    limit: int | None,
+) -> InputPlan:
+    """A plan for files of units, cut into runs of about the same number of bytes; files without any are
+    read no more.
+
+    Args:
+        files: at least one, in order.
+        shards: how many shards are wanted.
+        unit: what the files' units are called.
+        schema: the plan's columns.
+        skip, limit: records, of the whole input, to leave out and to read at most. Units that hold none
+            of the others are not read.
+    """
+    places = [(file.path, at, size) for file in files for at, size in enumerate(file.sizes)]
+    counts = [count for file in files for count in file.rows or ()]
+    first, last = 0, len(places)
+    is_known = all(file.rows is not None for file in files)
+    if skip or limit is not None:
+        if is_known:
+            first, last = _span(counts, skip, limit)
+        else:
+            shards = 1
+    cuts = _even_cuts([size for _, _, size in places[first:last]], shards)
+    ranges = [
+        _joined_units(places[first + low : first + high], unit) for low, high in pairwise(cuts)
+    ]
+    folder = os.getcwd()
+    cut = [
+        Shard(
+            index,
+            parts or (FileRange(files[0].path, 0, 0, unit=unit),),
+            folder=folder,
+            schema=schema,
+        )
+        for index, parts in enumerate(ranges)
+    ]
+    before = sum(counts[:first]) if is_known else 0
+    cut[0] = replace(cut[0], skip=skip - before)
+    if limit is not None:
+        passed = max(sum(counts[: first + cuts[-2]]) - skip, 0) if len(cut) > 1 else 0
+        cut[-1] = replace(cut[-1], limit=limit - passed)
+    why = None
+    if len(cut) == 1:
+        why = f"it has too few {unit} to cut"
+        if not is_known and (skip or limit is not None):
+            why = "with skip_rows or limit a worker has to count"
+    return InputPlan(
+        shards=tuple(cut),
+        columns=tuple(schema.names),
+        schema=schema,
+        bytes_total=sum(size for _, _, size in places[first:last]),
+        first_record=skip,
+        why_whole=why,
+        identity=_identity([FileRange(file.path, 0, 0) for file in files]),
+    )
+
+
+def _span(counts: Sequence[int], skip: int, limit: int | None) -> tuple[int, int]:
+    """The first unit that has one of the records from `skip` on, and the one behind the last."""
+    ends = list(accumulate(counts))
+    first = bisect_right(ends, skip)
+    if limit is None or not ends:
+        return first, len(ends)
+    return first, max(min(bisect_left(ends, skip + limit) + 1, len(ends)), first)
+
+
+def _even_cuts(sizes: Sequence[int], pieces: int) -> list[int]:
+    """Where to cut a row of things so that at most so many pieces are of about one size, none empty."""
+    sizes = [max(size, 1) for size in sizes]
+    ends = list(accumulate(sizes))
+    total = ends[-1] if ends else 0
+    middles = [end - size / 2 for end, size in zip(ends, sizes, strict=True)]
+    inner = {bisect_right(middles, total * number / pieces) for number in range(1, pieces)}
+    return [0, *sorted(inner - {0, len(sizes)}), len(sizes)]
+
+
+def _joined_units(places: Sequence[tuple[str, int, int]], unit: Unit) -> tuple[FileRange, ...]:
+    joined: list[FileRange] = []
+    for path, at, _ in places:
+        append_range(joined, FileRange(path, at, at + 1, unit=unit))
+    return tuple(joined)

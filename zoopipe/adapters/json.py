@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from zoopipe.adapters.base import (
-    Block,
-    FileRange,
-    InputAdapter,
-    InputPlan,
-    Shard,
-    Unparsed,
-)
+from zoopipe.adapters.base import Block, FileRange, InputAdapter, InputPlan, Shard
 from zoopipe.adapters.cutting import cut_files
 from zoopipe.adapters.json_encode import JSONEncoder
-from zoopipe.adapters.offsets import summed_offsets
+from zoopipe.adapters.json_read import Limits, array_blocks, line_blocks, sniff
+from zoopipe.adapters.limits import (
+    MAX_COLUMNS,
+    MAX_DECOMPRESSION_RATIO,
+    MAX_RECORD_BYTES,
+    check_limits,
+)
 from zoopipe.adapters.options import check_counts
 from zoopipe.adapters.text import Encoder, Framing, TextOutputAdapter
-from zoopipe.arrays import EMPTY, text_array, text_of
-from zoopipe.columns import record_batch
-from zoopipe.errors import DeclarationError, InputError
-from zoopipe.reasons import Reason
+from zoopipe.errors import DeclarationError
+from zoopipe.records import parse_records
 from zoopipe.storage.files import (
-    BLOCK_BYTES,
     END,
     ByteSource,
     Compression,
     Source,
-    bom_length,
     check_compression,
     compression_of,
     encodes,
@@ -43,14 +33,12 @@ from zoopipe.storage.files import (
     source_patterns,
 )
 
-_BLANK = b" \t\r\n"
-_HEAD_BYTES = 1 << 16
-
 
 class JSONInputAdapter(InputAdapter):
     """Reads JSON Lines, or one JSON array of records; the first character of a file says which.
 
-    Each record is read as `json.loads` reads it; one that does not parse is rejected, alone.
+    Each record is read as `json.loads` reads it, but for NaN and Infinity, which are no JSON; one that does not
+    parse is rejected, alone. Lists and objects may be 200 deep within each other.
 
     Unit of parallelism: a byte range of JSON Lines; an array, or a compressed file, is read whole.
 
@@ -59,6 +47,9 @@ class JSONInputAdapter(InputAdapter):
         skip_rows: how many records to leave out from the start of the input.
         limit: read at most this many records of the whole input.
         compression: `infer` (by extension: `.gz`, `.bz2`, `.zst`), None, `gzip`, `bz2`, `zstd`.
+        max_record_bytes: a record with more is rejected, with its first 1,024 characters.
+        max_columns: a record with more keys is rejected.
+        max_decompression_ratio: a file that is decompressed to more than so many times its size is an error.
 
     Raises:
         DeclarationError: an option is out of range.
@@ -70,10 +61,20 @@ class JSONInputAdapter(InputAdapter):
         skip_rows: int = 0,
         limit: int | None = None,
         compression: Compression = "infer",
+        max_record_bytes: int = MAX_RECORD_BYTES,
+        max_columns: int = MAX_COLUMNS,
+        max_decompression_ratio: int = MAX_DECOMPRESSION_RATIO,
     ) -> None:
         self._patterns = source_patterns(source)
         check_counts(skip_rows=skip_rows, limit=limit)
         check_compression(compression)
+        check_limits(
+            max_record_bytes=max_record_bytes,
+            max_columns=max_columns,
+            max_decompression_ratio=max_decompression_ratio,
+        )
+        self._limits = Limits(max_record_bytes, max_columns)
+        self._max_ratio = max_decompression_ratio
         self._skip_rows = skip_rows
         self._limit = limit
         self._compression: Compression = compression
@@ -85,7 +86,7 @@ class JSONInputAdapter(InputAdapter):
         ranges = []
         for path in find_files(self._patterns):
             with self._open(path) as source:
-                start, is_array = _sniff(source)
+                start, is_array = sniff(source)
             cuttable = source.codec is None and not is_array
             ranges.append(FileRange(path, start, os.path.getsize(path) if cuttable else END))
         plan = cut_files(
@@ -102,229 +103,29 @@ class JSONInputAdapter(InputAdapter):
         """The keys of the first record that is an object."""
         for block in self.read(Shard(0, tuple(ranges)), None):
             for text in block.batch.column(0).slice(0, 100).to_pylist():
-                try:
-                    record = json.loads(text)
-                except (ValueError, RecursionError):
-                    continue
-                if isinstance(record, dict) and all(map(encodes, record)):
-                    return tuple(record)
+                for record in parse_records([text]).values:
+                    if isinstance(record, dict) and all(map(encodes, record)):
+                        return tuple(record)
             if block.records:
                 break
         return None
 
     def _open(self, path: str) -> ByteSource:
-        return ByteSource(path, compression_of(path, self._compression))
+        codec = compression_of(path, self._compression)
+        return ByteSource(path, codec, max_ratio=self._max_ratio)
 
     def read(self, shard: Shard, columns: tuple[str, ...] | None) -> Iterator[Block]:
         for part in shard.ranges:
             with self._open(shard.file_of(part)) as source:
-                start, is_array = _sniff(source)
+                start, is_array = sniff(source)
             with self._open(shard.file_of(part)) as source:
-                blocks = _array_blocks(source, start) if is_array else _line_blocks(source, part)
+                if is_array:
+                    blocks = array_blocks(source, start, self._limits)
+                else:
+                    blocks = line_blocks(source, part, self._limits)
                 for block in blocks:
                     block.source = part.path
                     yield block
-
-
-def _sniff(source: ByteSource) -> tuple[int, bool]:
-    """Where a file's records begin, after a BOM or an array's bracket, and whether it is an array."""
-    head = source.read(_HEAD_BYTES)
-    start = bom_length(head)
-    while not head[start:].strip(_BLANK) and (more := source.read(len(head) or 1)):
-        head += more
-    is_array = head[start:].lstrip(_BLANK).startswith(b"[")
-    return (head.index(b"[") + 1 if is_array else start), is_array
-
-
-def _line_blocks(source: ByteSource, part: FileRange) -> Iterator[Block]:
-    position = part.start
-    if source.codec is not None:
-        source.read(position)
-    elif part.exact:
-        source.seek(position)
-    else:
-        position = _next_line(source, position)
-        source.seek(position)
-    data, consumed, at_end = b"", source.consumed, False
-    start = position
-    while position < part.end and not (at_end and not data):
-        chunk = source.read(max(BLOCK_BYTES, len(data)))
-        at_end, data = not chunk, data + chunk
-        if part.end - position <= len(data):
-            cut = data.find(b"\n", part.end - position - 1) + 1
-        else:
-            cut = data.rfind(b"\n") + 1
-        if at_end and cut == 0:
-            cut = len(data)
-        if cut == 0:
-            continue
-        block = _lines_block(data[:cut], position)
-        block.bytes_read = cut if source.codec is None else source.consumed - consumed
-        consumed = source.consumed
-        yield block
-        position, data = position + cut, data[cut:]
-    if position == start:
-        yield _lines_block(b"", position)
-
-
-def _next_line(source: ByteSource, offset: int) -> int:
-    """Where the first line that begins at or after `offset` begins."""
-    position = offset - 1
-    source.seek(position)
-    while chunk := source.read(_HEAD_BYTES):
-        found = chunk.find(b"\n")
-        if found >= 0:
-            return position + found + 1
-        position += len(chunk)
-    return position
-
-
-def _lines_block(data: bytes, position: int) -> Block:
-    try:
-        records = _records_of(data)
-    except pa.ArrowInvalid:
-        lines = [record for line in data.split(b"\n") if (record := line.strip(_BLANK))]
-        return _block(lines, lambda: _line_offsets(data), position, position + len(data))
-    batch = record_batch(records)
-    return Block(
-        batch=batch,
-        source="",
-        records=len(records),
-        row_records=None,
-        unparsed=[],
-        offsets=lambda: summed_offsets(data, batch) or _line_offsets(data),
-        start=position,
-        end=position + len(data),
-        bytes_read=0,
-    )
-
-
-def _records_of(data: bytes) -> pa.StringArray:
-    """The lines that are not blank, without the blanks around them.
-
-    Raises:
-        pa.ArrowInvalid: `data` is not UTF-8.
-    """
-    lines = pc.split_pattern(text_of(data), pattern="\n").values
-    records = pc.ascii_trim(lines, characters=_BLANK.decode())
-    if data.endswith(b"\n"):
-        records = records.slice(0, len(records) - 1)
-    present = pc.not_equal(records, EMPTY)
-    return records if present.true_count == len(records) else records.filter(present)
-
-
-def _line_offsets(data: bytes) -> list[int]:
-    """Where each line that is not blank begins."""
-    offsets, offset = [], 0
-    for line in data.split(b"\n"):
-        if line.strip(_BLANK):
-            offsets.append(offset)
-        offset += len(line) + 1
-    return offsets
-
-
-_SPACE = re.compile(rb"[ \t\r\n]*")
-# An object without nested ones: most records of most files, found in one match.
-_FLAT = re.compile(rb'\{[^{}\[\]"]*+(?:"(?:[^"\\]|\\.)*+"[^{}\[\]"]*+)*+\}', re.DOTALL)
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{},]|"', re.DOTALL)
-
-
-def _array_blocks(source: ByteSource, start: int) -> Iterator[Block]:
-    """The elements of an array, each whole, found by brackets and strings alone.
-
-    So an element that is no JSON is one rejected record, and its neighbours are unharmed.
-    """
-    source.read(start)
-    base, data, at_end, closed, found_any, consumed = start, b"", False, False, False, 0
-    while not closed:
-        records: list[bytes] = []
-        offsets: list[int] = []
-        position = 0
-        while True:
-            begin = _after_space(data, position)
-            if not found_any and data[begin : begin + 1] == b"]":
-                closed, position = True, begin + 1
-                break
-            end = _element_end(data, begin)
-            if end is None:
-                break
-            found_any = True
-            records.append(data[begin:end].rstrip(_BLANK))
-            offsets.append(begin)
-            position = end + 1
-            if data[end : end + 1] == b"]":
-                closed = True
-                break
-        if records or closed:
-            block = _block(records, offsets.copy, base, base + position)
-            block.bytes_read, consumed = source.consumed - consumed, source.consumed
-            yield block
-            base, data = base + position, data[position:]
-        elif at_end:
-            raise InputError(f"{source.path} is cut short: its array does not end (byte {base})")
-        chunk = source.read(max(BLOCK_BYTES, len(data)))
-        at_end, data = not chunk, data + chunk
-    while not data.strip(_BLANK) and (data := source.read(BLOCK_BYTES)):
-        pass
-    if data:
-        raise InputError(f"{source.path} goes on after the end of its array, at byte {base}")
-
-
-def _after_space(data: bytes, position: int) -> int:
-    match = _SPACE.match(data, position)
-    return match.end() if match else position
-
-
-def _element_end(data: bytes, begin: int) -> int | None:
-    """Where the comma or bracket after an element stands; None where it is not in `data`."""
-    flat = _FLAT.match(data, begin)
-    if flat is not None:
-        end = _after_space(data, flat.end())
-        if data[end : end + 1] in (b",", b"]"):
-            return end
-    depth = 0
-    for match in _TOKEN.finditer(data, begin):
-        token = match[0]
-        if token in (b"{", b"["):
-            depth += 1
-        elif depth == 0 and token in (b",", b"]"):
-            return match.start()
-        elif token in (b"}", b"]"):
-            # A bracket too many breaks its own element, not those that follow.
-            depth = max(depth - 1, 0)
-        elif token == b'"':
-            return None
-    return None
-
-
-def _block(
-    records: list[bytes], offsets: Callable[[], Sequence[int]], start: int, end: int
-) -> Block:
-    texts: list[str] = []
-    row_records: list[int] = []
-    unparsed: list[Unparsed] = []
-    for number, record in enumerate(records):
-        try:
-            texts.append(record.decode())
-            row_records.append(number)
-        except UnicodeDecodeError as error:
-            reason: Reason = {
-                "loc": [],
-                "type": "json_encoding",
-                "msg": f"not valid UTF-8: {error.reason}",
-            }
-            unparsed.append(Unparsed(number, [reason], record.decode("utf-8", "backslashreplace")))
-    return Block(
-        batch=record_batch(text_array(texts)),
-        source="",
-        records=len(records),
-        row_records=row_records if unparsed else None,
-        unparsed=unparsed,
-        offsets=offsets,
-        start=start,
-        end=end,
-        bytes_read=0,
-    )
 
 
 class JSONOutputAdapter(TextOutputAdapter):

@@ -7,6 +7,7 @@ import json
 import pyarrow as pa
 
 from zoopipe.adapters.base import Encoded
+from zoopipe.adapters.unwritable import encoded_or_refused
 from zoopipe.arrays import text_array, text_bytes, text_scalar
 from zoopipe.columns import concat, is_record_batch, json_objects
 
@@ -19,6 +20,9 @@ class JSONEncoder:
         self._indent = indent
 
     def __call__(self, batch: pa.RecordBatch, selection: pa.BooleanArray | None = None) -> Encoded:
+        return encoded_or_refused(self._encoded, batch, selection)
+
+    def _encoded(self, batch: pa.RecordBatch, selection: pa.BooleanArray | None) -> Encoded:
         if not batch.num_rows:
             return Encoded((), 0)
         lines = self._lines(batch)

@@ -13,14 +13,13 @@ from zoopipe.reasons import Reason
 MAX_RECORD_BYTES = 1 << 24
 #: Columns of a file, or keys of a record, by default.
 MAX_COLUMNS = 10_000
-#: Lists and objects within each other. Python's parser ends somewhere below 1,000, depending on how deep the
-#: call is; pydantic's at 255. A limit that is below both gives the same answer everywhere.
-MAX_DEPTH = 200
 #: How many times its size a file may be decompressed to, by default. gzip cannot do more than 1,032.
 MAX_DECOMPRESSION_RATIO = 1000
 
 # Of a record that is too long so much is kept.
 _KEPT_CHARS = 1024
+#: Bytes that hold so many characters, in any encoding.
+KEPT_BYTES = 4 * _KEPT_CHARS
 
 
 def check_limits(**limits: int) -> None:
@@ -35,6 +34,15 @@ def too_long(most_bytes: int) -> Reason:
         "loc": [],
         "type": "record_too_long",
         "msg": f"the record has more than {most_bytes:,} bytes (max_record_bytes)",
+    }
+
+
+def too_wide(columns: int, most: int) -> Reason:
+    """Why a record with more keys is rejected."""
+    return {
+        "loc": [],
+        "type": "record_too_wide",
+        "msg": f"the record has {columns:,} keys, and max_columns is {most:,}",
     }
 
 

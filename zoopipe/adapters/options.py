@@ -15,7 +15,7 @@ def check_names(names: Sequence[str], option: str) -> tuple[str, ...]:
     check_texts(names, option)
     if not names:
         raise DeclarationError(f"{option} must name at least one column")
-    twice = _repeated(names)
+    twice = repeated(names)
     if twice:
         raise DeclarationError(f"{option} names {', '.join(map(repr, twice))} twice")
     return tuple(names)
@@ -31,7 +31,8 @@ def check_texts(values: Sequence[str], option: str) -> None:
         raise DeclarationError(f"{option} must be a list of strings, not {values!r}")
 
 
-def _repeated(names: Sequence[str]) -> list[str]:
+def repeated(names: Sequence[str]) -> list[str]:
+    """The names that are there more than once."""
     return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
@@ -48,7 +49,7 @@ def check_header(names: Sequence[str], path: str, most: int) -> tuple[str, ...]:
         raise InputError(
             f"the header of {path} has no name for column {blank[0]}: give fieldnames= and skip_rows=1"
         )
-    twice = _repeated(names)
+    twice = repeated(names)
     if twice:
         raise InputError(
             f"the header of {path} names {', '.join(map(repr, twice))} twice: "

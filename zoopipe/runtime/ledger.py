@@ -58,7 +58,7 @@ def check_tiling(shards: Sequence[Shard], results: Sequence[ShardResult]) -> Non
     """Raises `LedgerError` unless the ranges that were read tile those that were planned."""
     read = _joined([part for result in results for part in result.ranges])
     planned = _joined([part for shard in shards for part in shard.ranges])
-    if shards[0].limit is not None:
+    if shards[-1].limit is not None:
         # The reader ends with the last record that is asked for; what it read is still without gaps.
         planned = planned[: len(read)]
         read = [replace(r, end=p.end) for r, p in zip(read, planned, strict=False)]

@@ -104,9 +104,10 @@ def reject_schema(adapter: OutputAdapter, plan: InputPlan) -> pa.Schema | None:
     if not adapter.typed:
         return names_only((*map(original_name, plan.columns), *META_NAMES))
     types = plan.schema or pa.schema([(name, pa.string()) for name in plan.columns])
-    # A rejected row may lack a value that others have to have.
-    originals = (each.with_name(original_name(each.name)).with_nullable(True) for each in types)
-    return adapter.stores(pa.schema([*originals, *META_SCHEMA]))
+    originals = (each.with_name(original_name(each.name)) for each in types)
+    # Of a record that did not parse no column is known.
+    fields = [*(each.with_nullable(True) for each in originals), *META_SCHEMA]
+    return adapter.stores(pa.schema(fields))
 
 
 def found_reject_schema(adapter: OutputAdapter, names: Sequence[str]) -> pa.Schema:

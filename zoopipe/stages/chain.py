@@ -35,6 +35,7 @@ from zoopipe.stages.rejects import RejectedRow, first_rejects, reject_batch, sum
 from zoopipe.stages.transform import Transform, make_entries
 from zoopipe.validation import compile_plan
 from zoopipe.validation.arrow_schema import json_says_all
+from zoopipe.validation.sets import sets_as_lists
 from zoopipe.values import from_columns
 
 if TYPE_CHECKING:
@@ -72,9 +73,11 @@ class Chain:
 
     def __init__(self, pipe: Pipe, writer: PartWriter, schema: pa.Schema | None = None) -> None:
         batch_rows = pipe.executor.get_batch_size()
-        self._nonfinite: NonFinite = pipe.output_adapter.nonfinite
-        self._takes_columns = pipe.output_adapter.needs_columns
-        self._types = schema if pipe.output_adapter.typed else None
+        output = pipe.output_adapter
+        self._takes_columns = output.needs_columns
+        self._types = schema if output.typed else None
+        # In text that is not yet typed `null` would be None, and not what it was.
+        self._nonfinite: NonFinite = "constants" if output.typed else output.nonfinite
         model = pipe.schema_model
         self._plan = None if model is None else compile_plan(model, self._nonfinite)
         self._before = Transform(pipe.pre_validation_hooks, "raw_data", batch_rows)
@@ -233,6 +236,8 @@ class Chain:
         if batch is None and self._types is not None:
             batch = self._conformed(flow, self._types)
         elif batch is None:
+            if self._plan is not None and self._plan.whole.holds_sets and not flow.instances:
+                flow.values = list(map(sets_as_lists, flow.rows()))
             batch = self._as_columns(flow) or self._serialized(flow)
         encoded = self._writer.encode(batch, flow.selection)
         for position, reason in encoded.refused:

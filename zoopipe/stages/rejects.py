@@ -19,6 +19,7 @@ from zoopipe.adapters.base import Block
 from zoopipe.arrays import int64_array, int64_scalar, repeat, text_array
 from zoopipe.columns import RECORD, encoded_field, is_record_batch, record_batch
 from zoopipe.reasons import Reason, Stage
+from zoopipe.records import parse_records
 from zoopipe.stages.flow import Refusal
 from zoopipe.storage.files import encodes
 
@@ -79,7 +80,9 @@ def reject_batch(block: Block, refused: Sequence[Refusal], first_record: int) ->
     for item in found:
         if whole and item.row is not None:
             cell = block.batch.column(0)[item.row].as_py()
-            if item.stage == "parse" or not _has_columns(cell):
+            # Records that ended their worker are rejected without a look at them.
+            unread = item.stage == "worker" and parse_records([cell]).unparsed
+            if item.stage == "parse" or unread or not _has_columns(cell):
                 item.row, item.text = None, cell
     offsets = None if block.offsets is None else block.offsets()
     places = [item.record for item in found]

@@ -188,6 +188,11 @@ class ByteSource:
         self._raw.seek(offset)
 
     @property
+    def is_raw(self) -> bool:
+        """Whether the bytes that are seen here are those of the file."""
+        return self.codec is None and self._decoder is None
+
+    @property
     def consumed(self) -> int:
         """How many bytes of the file itself have been read so far."""
         return self._raw.tell()

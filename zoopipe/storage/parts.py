@@ -85,6 +85,17 @@ class PartFile:
         file._flushed = part.size_bytes
         return file
 
+    def replacement(self) -> PartFile:
+        """An empty staged file beside this one, for a merge that writes everything anew.
+
+        Effect: this one is closed and stays as it is. What an earlier merge left there is removed.
+        """
+        self.abandon()
+        path = self.path.with_name(f"{self.path.name}.whole")
+        with writing(path):
+            path.unlink(missing_ok=True)
+        return PartFile(path)
+
     def write(self, data: bytes | memoryview) -> None:
         """Writes all of `data`."""
         view = memoryview(data).cast("B")
@@ -96,14 +107,23 @@ class PartFile:
                 view = view[written:]
             self._flush()
 
-    def append(self, part: Part) -> None:
-        """Writes all of another part.
+    def append(self, part: Part, start: int = 0, stop: int | None = None) -> None:
+        """Writes another part, or of its bytes those from `start` to `stop`.
 
         Raises:
-            LedgerError: it is not what its writer says.
+            LedgerError: it is not what its writer says, be it there or elsewhere.
         """
+        stop, at = part.size_bytes if stop is None else stop, 0
+
+        def take(data: memoryview) -> None:
+            nonlocal at
+            wanted = data[max(start - at, 0) : max(stop - at, 0)]
+            at += len(data)
+            if len(wanted):
+                self.write(wanted)
+
         with writing(part.path), open(part.path, "rb", buffering=0) as source:
-            _checked(source, part, self.write)
+            _checked(source, part, take)
 
     def _flush(self) -> None:
         """Gives the disk what it was not given yet, if that is much, and does not wait for it."""
@@ -140,6 +160,17 @@ class PartFile:
         """Closes the file and leaves it, cut short as it is."""
         with suppress(OSError):
             self._file.close()
+
+
+def part_bytes(part: Part, start: int, stop: int) -> bytes:
+    """Some bytes of a staged part, without a look at its checksum.
+
+    Raises:
+        OutputError: it is gone, or cannot be read.
+    """
+    with writing(part.path), open(part.path, "rb") as source:
+        source.seek(start)
+        return source.read(stop - start)
 
 
 def check_part(part: Part) -> None:

@@ -115,7 +115,7 @@ def arrow_schema(
         definitions = Definitions(root["definitions"])
         root = root["schema"]
     within = frozenset({root["schema_ref"]} if root["type"] == "definition-ref" else ())
-    parts = _Reader(definitions, _by_alias(model), within).members(root, takes_extra=True)
+    parts = _Reader(definitions, within).members(root, takes_extra=True)
     names = dump_names(model)
     if names is None or parts is None or not names:
         raise DeclarationError(
@@ -131,10 +131,6 @@ def arrow_schema(
     known = set(names)
     fields += [JSON.field(name) for name in extra if name not in known]
     return pa.schema(fields)
-
-
-def _by_alias(model: type[BaseModel]) -> bool:
-    return bool(model.model_config.get("serialize_by_alias"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,16 +153,11 @@ class _Reader:
 
     Args:
         definitions: what the schemas refer to.
-        by_alias: whether fields are written under their aliases; the outermost model's word holds for
-            all within it.
         within: the definitions that are being read, which lead back to themselves.
     """
 
-    def __init__(
-        self, definitions: Definitions, by_alias: bool, within: frozenset[str] = frozenset()
-    ) -> None:
+    def __init__(self, definitions: Definitions, within: frozenset[str] = frozenset()) -> None:
         self._definitions = definitions
-        self._by_alias = by_alias
         self._within = within
 
     def column(self, schema: Schema, sample: Sample) -> Column:
@@ -188,7 +179,7 @@ class _Reader:
         reference = schema["schema_ref"]
         if reference in self._within:
             return JSON
-        inner = _Reader(self._definitions, self._by_alias, self._within | {reference})
+        inner = _Reader(self._definitions, self._within | {reference})
         return inner.column(self._definitions.top(schema), sample)
 
     def _serialized(self, schema: Schema, serialization: Schema, sample: Sample) -> Column | None:
@@ -331,53 +322,52 @@ class _Reader:
     def members(self, schema: Schema, takes_extra: bool = False) -> list[_Part] | None:
         """The fields of a model, of a dataclass or of a TypedDict, whatever validators stand around
         them; None where its dump is something else, or, unless `takes_extra`, may have other keys."""
+        config: Schema = {}
         while True:
             serialization = schema.get("serialization")
             if serialization is not None and self._acts(serialization):
                 return None
-            kind = schema["type"]
-            if kind == "definition-ref":
+            config = schema.get("config", config)
+            if schema["type"] == "definition-ref":
                 schema = self._definitions.top(schema)
-            elif kind in _AROUND_FIELDS and not schema.get("root_model"):
-                config = schema.get("config", {})
-                if config.get("extra_fields_behavior") == "allow" and not takes_extra:
-                    return None
+            elif schema["type"] in _AROUND_FIELDS and not schema.get("root_model"):
                 schema = schema["schema"]
             else:
                 break
-        fields = schema.get("fields")
-        if kind not in _FIELDS or fields is None or schema.get("extra_behavior") == "allow":
+        extra = schema.get("extra_behavior", config.get("extra_fields_behavior"))
+        if schema["type"] not in _FIELDS or (extra == "allow" and not takes_extra):
             return None
+        fields = schema["fields"]
         named = fields.items() if isinstance(fields, Mapping) else [(f["name"], f) for f in fields]
-        parts = [self._part(name, entry, kind) for name, entry in named if _is_written(entry)]
-        return parts + [self._computed(entry) for entry in schema.get("computed_fields", ())]
+        by_alias = bool(config.get("serialize_by_alias"))
+        parts = [self._part(name, entry, by_alias) for name, entry in named if _is_written(entry)]
+        return parts + [
+            self._computed(entry, by_alias) for entry in schema.get("computed_fields", ())
+        ]
 
     @staticmethod
     def _acts(serialization: Schema) -> bool:
         return not serialization.get("when_used", "always").startswith("json")
 
-    def _part(self, name: str, entry: Schema, kind: str) -> _Part:
-        key = entry.get("serialization_alias", name) if self._by_alias else name
-        required = entry.get("required", True) if kind == "typed-dict" else True
+    def _part(self, name: str, entry: Schema, by_alias: bool) -> _Part:
         return _Part(
-            key,
+            entry.get("serialization_alias", name) if by_alias else name,
             lambda sample: self._maybe(entry, self.column(entry["schema"], sample)),
-            may_lack=not required or "serialization_exclude_if" in entry,
+            # Fields of models and dataclasses are there, required or not.
+            not entry.get("required", True) or "serialization_exclude_if" in entry,
+        )
+
+    def _computed(self, entry: Schema, by_alias: bool) -> _Part:
+        name = entry["property_name"]
+        return _Part(
+            entry.get("alias", name) if by_alias else name,
+            lambda sample: self._maybe(entry, self.column(entry["return_schema"], sample)),
+            "serialization_exclude_if" in entry,
         )
 
     @staticmethod
     def _maybe(entry: Schema, column: Column) -> Column:
         return Column(column.kind, nullable=True) if "serialization_exclude_if" in entry else column
-
-    def _computed(self, entry: Schema) -> _Part:
-        key = (
-            entry.get("alias", entry["property_name"]) if self._by_alias else entry["property_name"]
-        )
-        return _Part(
-            key,
-            lambda sample: self._maybe(entry, self.column(entry["return_schema"], sample)),
-            may_lack="serialization_exclude_if" in entry,
-        )
 
 
 _AROUND_FIELDS = {

@@ -11,11 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from zoopipe.arrays import int64_array, no_nulls, positions_of
-from zoopipe.columns import encoding_of
 from zoopipe.validation.fieldwise import FieldsValidator, Findings
 from zoopipe.validation.kernels import Proof
 from zoopipe.validation.schema import FieldPlan, Reading
-from zoopipe.values import python_values, rows_of
+from zoopipe.values import holds_encoded, python_values, rows_of
 
 
 @dataclass(slots=True)
@@ -75,7 +74,7 @@ class BatchCheck:
         column, column_field = self.column(source)
         proof = None
         nested = as_values and pa.types.is_nested(column.type)
-        if plan.kernel is not None and encoding_of(column_field) == "plain" and not nested:
+        if plan.kernel is not None and not nested and not holds_encoded(column_field):
             proof = plan.kernel.prove(column)
         rows: Sequence[int]
         if proof is None:

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from pydantic_core import SchemaSerializer, SchemaValidator, to_json
 
 from zoopipe.reasons import Reason, raised_reason, reasons_of
+from zoopipe.validation.sets import holds_sets, with_sorted_sets
 
 Schema = Mapping[str, Any]
 
@@ -184,6 +185,7 @@ class Dumper:
         items: Any = {"type": "list", "items_schema": dict(schema)}
         settings: Any = dict(config)
         self._dump = SchemaSerializer(items, settings).to_python
+        self._holds_sets = holds_sets(schema)
 
     def dump(
         self,
@@ -225,6 +227,8 @@ class Dumper:
     def _dumped(self, values: list[Any], mode: str) -> list[Any]:
         # Warnings would say, for each row, that a validator gave another type than declared.
         dumped: list[Any] = self._dump(values, mode=mode, warnings=False)
+        if mode == "json" and self._holds_sets:
+            return list(with_sorted_sets(dumped, self._dump(values, mode="python", warnings=False)))
         return dumped
 
 

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import pyarrow as pa
 
+from zoopipe.records import is_too_deep
+
 # At most 18 digits: it fits in 64 bits. Zero has no sign: `-0` is the integer 0 to Python.
 _INTEGER = "(?:0|-?[1-9][0-9]{0,17})"
 # Together with at most 17 digits before the point no exponent reaches infinity.
@@ -235,11 +237,13 @@ def outline_of(record: str) -> Outline:
     """The outline of a record.
 
     Raises:
-        NoShape: it is no object, or an empty one.
+        NoShape: it is no object, or an empty one, or is nested too deeply.
     """
+    if is_too_deep(record):
+        raise NoShape("brackets too deep within each other")
     try:
         pairs = json.loads(record, object_pairs_hook=_typed)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise NoShape(str(error)) from error
     if not isinstance(pairs, tuple) or not pairs:
         raise NoShape("no object with a key")

@@ -203,6 +203,29 @@ class DateTimeKernel(Kernel):
         return is_plain_timestamp(kind)
 
 
+class ZoneKernel(DateTimeKernel):
+    """Dates and times that must have an offset, or must have none."""
+
+    _WITH_ZONE = r"[Z+-]"
+
+    def __init__(self, is_aware: bool) -> None:
+        self._is_aware = is_aware
+
+    def prove_text(self, column: pa.StringArray) -> Proof:
+        proof = super().prove_text(column)
+        # Behind the seconds, in pydantic's form, are a fraction and the offset.
+        tail = byte_slice(proof.cells, self._SECONDS_END)
+        has_zone = no_nulls(pc.match_substring_regex(tail, pattern=self._WITH_ZONE))
+        return proof.where(has_zone if self._is_aware else pc.invert(has_zone))
+
+    def prove_typed(self, column: pa.Array) -> Proof | None:
+        proof = super().prove_typed(column)
+        return proof if (getattr(column.type, "tz", None) is not None) is self._is_aware else None
+
+    def is_exact(self, kind: pa.DataType) -> bool:
+        return super().is_exact(kind) and (kind.tz is not None) is self._is_aware
+
+
 class TimeKernel(Kernel):
     """ISO times of day, naive or with an offset. Seconds may be missing."""
 

@@ -35,7 +35,7 @@ from zoopipe.validation.kernels import (
 from zoopipe.validation.nested import list_kernel, model_kernel
 from zoopipe.validation.network import EmailKernel, UrlKernel, is_email, is_url
 from zoopipe.validation.numbers import BoolKernel, DecimalKernel, FloatKernel, IntKernel
-from zoopipe.validation.temporal import DateKernel, DateTimeKernel, TimeKernel
+from zoopipe.validation.temporal import DateKernel, DateTimeKernel, TimeKernel, ZoneKernel
 from zoopipe.validation.unions import Member, UnionKernel
 
 _COMMON_KEYS = {"type", "metadata", "ref", "strict"}
@@ -133,6 +133,16 @@ def _temporal(schema: Schema, config: Schema) -> Kernel:
         if setting in config:
             raise Unprovable(f"the setting {setting}")
     return KERNELS[schema["type"]]
+
+
+def _datetime(schema: Schema, config: Schema) -> Kernel:
+    constraint = schema.get("tz_constraint")
+    if constraint is None:
+        return _temporal(schema, config)
+    _temporal({key: value for key, value in schema.items() if key != "tz_constraint"}, config)
+    if constraint not in ("aware", "naive"):
+        raise Unprovable("an offset that has to be a certain one")
+    return ZoneKernel(constraint == "aware")
 
 
 def _bytes(schema: Schema, config: Schema) -> Kernel:
@@ -264,7 +274,7 @@ _MAKERS: Mapping[str, Callable[[Schema, Schema], Kernel]] = {
     "float": _float,
     "bool": _unconstrained,
     "date": _temporal,
-    "datetime": _temporal,
+    "datetime": _datetime,
     "time": _temporal,
     "timedelta": _temporal,
     "uuid": _unconstrained,

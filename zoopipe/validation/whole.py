@@ -13,6 +13,7 @@ from zoopipe.columns import NonFinite, json_text, record_batch
 from zoopipe.reasons import raised_reason, reasons_of
 from zoopipe.validation.accepted import WHOLE_ROWS, Accepted
 from zoopipe.validation.schema import has_own_text, is_overridden
+from zoopipe.validation.sets import holds_sets, sets_as_lists, with_sorted_sets
 
 
 class WholeRows:
@@ -21,6 +22,7 @@ class WholeRows:
     Attributes:
         has_own_text: whether the model may write a value otherwise than pydantic writes any value of
             its type.
+        holds_sets: whether a value may be a set, or hold one.
     """
 
     def __init__(self, model: type[BaseModel], nonfinite: NonFinite) -> None:
@@ -28,7 +30,8 @@ class WholeRows:
         self._model = model
         self._nonfinite: NonFinite = nonfinite
         own_dump = any(is_overridden(model, name) for name in ("model_dump", "model_dump_json"))
-        self._plain_dump = nonfinite == "null" and not own_dump
+        self.holds_sets = holds_sets(model.__pydantic_core_schema__)
+        self._plain_dump = nonfinite == "null" and not own_dump and not self.holds_sets
 
     def lines(self, rows: Sequence[Any]) -> Accepted:
         """The accepted rows as one JSON text each."""
@@ -42,7 +45,7 @@ class WholeRows:
         def dump(instance: BaseModel) -> Any:
             # What cannot be written, a lone surrogate for one, refuses its row.
             self._text(instance)
-            return instance.model_dump(mode="json")
+            return self._json_dump(instance)
 
         return self._each(rows, dump)
 
@@ -55,7 +58,7 @@ class WholeRows:
         dumped = instance.model_dump()
         if _same(row, dumped):
             return self._text(instance)
-        as_json = instance.model_dump(mode="json")
+        as_json = self._json_dump(instance)
         if all(isinstance(part, dict) for part in (row, dumped, as_json)):
             unchanged = [
                 name
@@ -63,13 +66,18 @@ class WholeRows:
                 if name in dumped and name in as_json and _same(row[name], dumped[name])
             ]
             row = {**row, **{name: as_json[name] for name in unchanged}}
-        return json_text(row, self._nonfinite)
+        return json_text(sets_as_lists(row) if self.holds_sets else row, self._nonfinite)
 
     def _text(self, instance: BaseModel) -> str:
         """An instance as one line of JSON."""
         if self._plain_dump:
             return instance.model_dump_json()
-        return json_text(instance.model_dump(mode="json"), self._nonfinite)
+        return json_text(self._json_dump(instance), self._nonfinite)
+
+    def _json_dump(self, instance: BaseModel) -> Any:
+        """An instance as what JSON holds."""
+        dumped = instance.model_dump(mode="json")
+        return with_sorted_sets(dumped, instance.model_dump()) if self.holds_sets else dumped
 
     def values(self, rows: Sequence[Any]) -> Accepted:
         """The accepted rows as `model_dump()`, beside the instance that it is a dump of where the

@@ -20,10 +20,12 @@ from zoopipe import (
     CSVInputAdapter,
     CSVOutputAdapter,
     EntryStatus,
+    JSONInputAdapter,
     JSONOutputAdapter,
     Pipe,
 )
-from zoopipe.stages.rejects import original_name
+from zoopipe.stages.flow import Refusal
+from zoopipe.stages.rejects import original_name, reject_batch
 
 
 class User(BaseModel):
@@ -68,6 +70,24 @@ def test_reject_has_original_columns_then_where_when_and_why(tmp_path: Path) -> 
     assert rejects[2]["_offset"] == TEXT.index("4,dan")
     assert (rejects[3]["_row"], rejects[3]["_errors"]) == (6, refused[1][1])
     assert out.rejects[0]["_source"] == str(tmp_path / "in.csv")
+
+
+@pytest.mark.parametrize(
+    "text", ['{"id": 1', '{"id": NaN}', "12", '{"id": "\\ud800"}', '{"id": 7}']
+)
+def test_reject_is_one_line_of_json_when_its_record_ended_the_worker(
+    tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "in.jsonl").write_text(text + "\n")
+    adapter = JSONInputAdapter(tmp_path / "in.jsonl")
+    (block,) = adapter.read(adapter.plan(1).shards[0], None)
+    refusal = Refusal(0, "worker", [{"loc": [], "type": "worker_lost", "msg": ""}])
+    encode = JSONOutputAdapter(tmp_path / "unused.jsonl").encoder(None)
+    payload = encode(reject_batch(block, [refusal], 0)).payload
+    (line,) = b"".join(map(bytes, payload)).splitlines()
+    reject = json.loads(line)
+    assert (reject["_row"], reject["_stage"]) == (1, "worker")
+    assert (reject["_text"], reject.get("id")) == ((None, 7) if "7" in text else (text, None))
 
 
 def test_reject_keeps_the_row_as_read_when_hooks_changed_it(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import json
 import random
@@ -12,7 +13,8 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from json_suites import JSON_CHECKER, TEST_PARSING
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
 
 from zoopipe.adapters.json import JSONOutputAdapter
 from zoopipe.columns import record_batch
@@ -86,12 +88,30 @@ class Calls(BaseModel):
         return value
 
 
+def depth_of(value: Any) -> int:
+    """How many lists and dicts are within each other."""
+    inner = value.values() if isinstance(value, dict) else value
+    return 1 + max(map(depth_of, inner), default=0) if isinstance(value, dict | list) else 0
+
+
+def parsed(text: str) -> Any:
+    """What a record is, by `json.loads`; it takes constants that are no JSON, and nests deeper than we do."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    row = json.loads(text, parse_constant=refuse)
+    if depth_of(row) > 200:
+        raise ValueError("nested too deeply")
+    return row
+
+
 def check_records(model: type[BaseModel], texts: Sequence[str]) -> Accepted:
-    """Fails where a plan's answers for records are not those of a loop over `json.loads`."""
+    """Fails where a plan's answers for records are not those of a loop over `parsed`."""
     kept, lines, refused, unparsed = [], [], [], []
     for position, text in enumerate(texts):
         try:
-            row = json.loads(text)
+            row = parsed(text)
         except (ValueError, RecursionError):
             unparsed.append(position)
             continue
@@ -146,6 +166,12 @@ ODD_PEOPLE: list[Any] = [
     '{"id": -0, "name": "\\ud83d\\ude00 \\u00e9", "score": -0.0, "active": true, "born": "2000-01-01"}',
     '{"id": 1, "name": "\\ud800", "score": 1e400, "active": true, "born": "2000-01-01"}',
     '{"id": 1, "name": "a", "score": NaN, "active": true, "born": "2000-01-01"}',
+    '{"id": 1, "name": "a", "score": 1, "active": true, "born": "2000-01-01", "more": -Infinity}',
+    *(
+        f'{{"id": {depth}, "name": "deep", "score": 1, "active": true, "born": "2000-01-01", '
+        f'"more": {"[" * depth}"]["{"]" * depth}}}'
+        for depth in (1, 199, 200, 254, 600)
+    ),
     '{"born": "2000-01-01", "active": false, "score": 2, "name": "other order", "id": 9}',
     '{"id": 1, "name": "extra", "score": 1, "active": true, "born": "2000-01-01", "more": [1, {}]}',
     {
@@ -181,6 +207,17 @@ def test_records_give_what_a_row_loop_gives(count: int, odd_every: int, compact:
 def test_odd_records_give_what_a_row_loop_gives_when_they_are_alone() -> None:
     for text in texts_of(ODD_PEOPLE, compact=False):
         check_records(Person, [text])
+
+
+@pytest.mark.parametrize("kind", [int, float, str, bool, Any, list[int], dict[str, Any]])
+@pytest.mark.parametrize("value", ["1", "1.5", '"text"', "[1]", "true", "null"])
+def test_records_of_the_parsing_suites_give_what_a_row_loop_gives(kind: Any, value: str) -> None:
+    model = create_model("Suite", a=(int, ...), x=(kind | None, None))
+    texts = []
+    for case in (TEST_PARSING | JSON_CHECKER).values():
+        with contextlib.suppress(UnicodeDecodeError):
+            texts += [f'{{"a":1,"x":{case.decode()}}}', f'{{"a":2,"x":{value}}}']
+    check_records(model, texts)
 
 
 def test_no_record_goes_to_pydantic_whole_when_all_are_of_one_shape() -> None:

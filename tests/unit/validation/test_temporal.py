@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from proofs import check_noticed, check_proofs, has_no_kernel, kernel_of, proved
-from pydantic import AwareDatetime, PastDate
+from pydantic import AwareDatetime, NaiveDatetime, PastDate, PastDatetime
 
 from zoopipe.arrays import text_array, text_scalar
 from zoopipe.validation import durations, temporal
 from zoopipe.validation.durations import DurationKernel
-from zoopipe.validation.temporal import DateKernel, DateTimeKernel, TimeKernel
+from zoopipe.validation.temporal import DateKernel, DateTimeKernel, TimeKernel, ZoneKernel
 
 DAY = "2024-02-29"
 NOON = f"{DAY}T12:34:56"
@@ -39,6 +39,18 @@ PROOFS: list[Any] = [
             *("1700000000", "1700000000000000", "", DAY[:-1], f"{DAY}T12", f"{NOON}\n"),
         ],
         id="datetime",
+    ),
+    pytest.param(
+        AwareDatetime,
+        [f"{NOON}Z", f"{NOON}+02:00", f"{NOON}.5Z", f"{NOON}-00:00", f"{DAY} 12:34:56.000-03:30"],
+        [NOON, f"{NOON}.5", DAY, f"{DAY}T12:34", "", "x", f"{NOON}z", f"{NOON}+24:00"],
+        id="aware",
+    ),
+    pytest.param(
+        NaiveDatetime,
+        [NOON, f"{NOON}.5", DAY, f"{DAY}T12:34", f"{DAY} 00:00:00.000"],
+        [f"{NOON}Z", f"{NOON}+02:00", f"{NOON}.5Z", f"{NOON}-00:00", "", "x", f"{NOON}z"],
+        id="naive",
     ),
     pytest.param(
         time,
@@ -116,9 +128,22 @@ def test_kernel_is_none_when_settings_write_times_otherwise(annotation: Any, set
     assert has_no_kernel(annotation, settings) == f"the setting {next(iter(settings))}"
 
 
-@pytest.mark.parametrize("annotation", [PastDate, AwareDatetime])
+@pytest.mark.parametrize("annotation", [PastDate, PastDatetime])
 def test_kernel_is_none_when_times_are_constrained(annotation: Any) -> None:
     assert "of date" in has_no_kernel(annotation)
+
+
+@pytest.mark.parametrize("annotation", [AwareDatetime, NaiveDatetime])
+def test_typed_columns_are_proved_by_their_zone(annotation: Any) -> None:
+    for zone in ("UTC", None):
+        column = pa.array([datetime(2024, 2, 29), None], pa.timestamp("ms", zone))
+        proof = kernel_of(annotation).prove(column)
+        if (zone is None) is (annotation is NaiveDatetime):
+            assert proof is not None
+            assert proof.proved.to_pylist() == [True, False]
+            assert proof.cells.type == pa.timestamp("us", zone)
+        else:
+            assert proof is None
 
 
 # Each row: a type, where something looser is put, what, and the cells that then get a wrong answer.
@@ -150,6 +175,8 @@ LOOSENED: list[Any] = [
         ["2024-01-01T24:00:00"],
         id="T24",
     ),
+    pytest.param(AwareDatetime, ZoneKernel, "_WITH_ZONE", "", [NOON], id="aware"),
+    pytest.param(NaiveDatetime, ZoneKernel, "_WITH_ZONE", "x", [f"{NOON}Z"], id="naive"),
     pytest.param(datetime, temporal, "_DAYS", text_array(["-02-30"]), ["2024-02-30"], id="30"),
     pytest.param(datetime, temporal, "_MIDNIGHT", text_scalar("T00:00:01"), [DAY], id="midnight"),
     pytest.param(date, temporal, "_DAYS", text_array(["-02-29"]), ["2023-02-29", "x"], id="leap"),

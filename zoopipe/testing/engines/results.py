@@ -6,16 +6,19 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from zoopipe.adapters.csv import CSVOutputAdapter
-from zoopipe.adapters.json import JSONOutputAdapter
+from zoopipe.adapters.json import JSONInputAdapter, JSONOutputAdapter
 from zoopipe.executors import MultiThreadExecutor
 from zoopipe.manager import PipeManager
+from zoopipe.pipe import Pipe
 from zoopipe.report import PipeStatus
 from zoopipe.runtime.engine import BaseEngine
 from zoopipe.testing.engines.binding import EngineBinding, completed, running, waited
 from zoopipe.testing.faults import Faults, Journal, Raise
 from zoopipe.testing.items import (
+    Item,
     Positions,
     Twice,
     expected,
@@ -88,6 +91,29 @@ class ResultTests(EngineBinding):
         completed(PipeManager.parallelize_pipe(pipe, 3, executor=executor, engine=engine))
         # Canonical cells, so that a copy is the same text.
         assert (tmp_path / "out.csv").read_text() == source.read_text()
+
+    @pytest.mark.parametrize("model", [None, Item], ids=["no model", "model"])
+    def test_records_beyond_a_limit_are_rejected_alone_when_their_neighbours_are_good(
+        self, engine: BaseEngine, tmp_path: Path, model: type[BaseModel] | None
+    ) -> None:
+        item = '{"id":1,"name":"a","price":"1.50","day":"2024-01-01","more":%s}\n'
+        deep = {depth: "[" * (depth - 1) + "]" * (depth - 1) for depth in (200, 201, 260, 5000)}
+        more = ["0", deep[200], deep[201], "0", deep[260], "NaN", deep[5000], f'"{"x" * 2000}"']
+        source = tmp_path / "in.jsonl"
+        source.write_text("".join(item % value for value in more * 5))
+        pipe = Pipe(
+            JSONInputAdapter(source, max_record_bytes=1500),
+            JSONOutputAdapter(tmp_path / "out.jsonl"),
+            error_output_adapter=JSONOutputAdapter(tmp_path / "bad.jsonl"),
+            schema_model=model,
+        )
+        report = completed(PipeManager.parallelize_pipe(pipe, 3, engine=engine))
+        assert (report.success_count, report.error_count) == (15, 25)
+        kinds = {3: "json_invalid", 5: "json_invalid", 6: "json_invalid"}
+        kinds |= {7: "record_too_long", 8: "record_too_long"}
+        assert [(row, errors[0]["type"]) for row, errors in rejects_in(tmp_path / "bad.jsonl")] == [
+            (8 * turn + row, kind) for turn in range(5) for row, kind in kinds.items()
+        ]
 
     def test_each_shard_is_a_file_when_it_should_not_be_merged(
         self, engine: BaseEngine, tmp_path: Path
