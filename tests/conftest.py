@@ -6,14 +6,14 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from postgres import postgres
+from postgres import Server, postgres
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """The URI of a PostgreSQL of the tests' own."""
-    with postgres() as uri:
-        yield uri
+def postgres_server() -> Iterator[Server]:
+    """A PostgreSQL of the tests' own."""
+    with postgres() as server:
+        yield server
 
 
 def pytest_terminal_summary(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import json
-import sqlite3
-import subprocess
 import duckdb
+from postgres import Server
 
 from zoopipe import SQLOutputAdapter
 from zoopipe.adapters.duckdb_database import DuckDB
@@ -95,9 +95,14 @@ class SQLiteStore:
 class PostgresStore:
     """A database of a PostgreSQL server, read by `psql`."""
 
-    uri: str
+    server: Server
+    name: str
     staging: Path
     kind = PostgreSQLDatabase
+
+    @property
+    def uri(self) -> str:
+        return self.server.uri(self.name)
 
     def adapter(self, table: str, **options: Any) -> Any:
         return SQLOutputAdapter(self.uri, table, staging=self.staging, **options)
@@ -108,13 +113,7 @@ class PostgresStore:
         return self.staging
 
     def execute(self, statement: str) -> str:
-        return subprocess.run(
-            ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", self.uri, "-c", statement],
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        ).stdout
+        return self.server.query(statement, self.name)
 
     def rows(self, table: str) -> Rows:
         found = self.execute(f"SELECT coalesce(json_agg(t), '[]') FROM {table} AS t")
@@ -139,9 +138,8 @@ def sqlite_store(folder: Path) -> SQLiteStore:
     return SQLiteStore(folder / "store.db", folder)
 
 
-def postgres_store(server: str, folder: Path) -> PostgresStore:
+def postgres_store(server: Server, folder: Path) -> PostgresStore:
     """A new database of a server."""
     name = f"db{uuid4().hex[:12]}"
-    postgres = PostgresStore(server, folder / "staging")
-    postgres.execute(f"CREATE DATABASE {name}")
-    return PostgresStore(server.replace("/postgres?", f"/{name}?"), folder / "staging")
+    server.query(f"CREATE DATABASE {name}")
+    return PostgresStore(server, name, folder / "staging")

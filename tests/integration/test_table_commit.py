@@ -213,7 +213,9 @@ def test_nothing_is_loaded_when_a_pipe_of_the_database_fails(tmp_path, store, wh
         manager.run()
     reports = manager.pipe_reports
     assert [each.status for each in reports[:2]] == [PipeStatus.FAILED] * 2
-    assert f"for pipe {which}, which goes into the same database, failed" in reports[1 - which].error
+    assert (
+        f"for pipe {which}, which goes into the same database, failed" in reports[1 - which].error
+    )
     assert store.tables() == ["a"]
     assert store.rows("a") == []
     assert not list(tmp_path.glob("*.bad.jsonl"))
@@ -347,7 +349,9 @@ def test_table_that_does_not_fit_is_refused_before_a_row_is_read(tmp_path, store
 def test_columns_that_a_table_has_beside_ours_are_left_alone(tmp_path, store):
     store.execute("CREATE TABLE a (name VARCHAR(100), more INTEGER DEFAULT 7, id BIGINT NOT NULL)")
     run(pipe_of(tmp_path, store, "a"))
-    assert store.rows("a") == [{"name": r["name"], "more": 7, "id": r["id"]} for r in items(300, BAD)]
+    assert store.rows("a") == [
+        {"name": r["name"], "more": 7, "id": r["id"]} for r in items(300, BAD)
+    ]
 
 
 def test_nothing_changes_when_the_database_refuses_a_row(tmp_path, store):
@@ -364,6 +368,7 @@ def test_nothing_changes_when_the_database_refuses_a_row(tmp_path, store):
 
 def test_commit_that_is_refused_leaves_all_as_it_was(tmp_path, store, monkeypatch):
     (tmp_path / "a.bad.jsonl").write_text("old")
+
     def refuse(self):
         raise OutputError("refused")
 
@@ -403,7 +408,10 @@ def test_tables_that_cannot_be_loaded_together_are_refused(tmp_path, store):
         PipeManager([pipe_of(tmp_path, store, "a", rejects=other.adapter("bad"))])
     with pytest.raises(DeclarationError, match="two modes"):
         PipeManager(
-            [pipe_of(tmp_path, store, "a"), pipe_of(tmp_path, store, "b", table="a", mode="replace")]
+            [
+                pipe_of(tmp_path, store, "a"),
+                pipe_of(tmp_path, store, "b", table="a", mode="replace"),
+            ]
         )
     with pytest.raises(DeclarationError, match="the same table"):
         PipeManager([pipe_of(tmp_path, store, "a", rejects=store.adapter("a"))])

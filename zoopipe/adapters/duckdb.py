@@ -190,7 +190,8 @@ class DuckDBInputAdapter(InputAdapter):
         ((last,),) = connection.sql(f"SELECT max(rowid) FROM {self._from}").fetchall()
         end = 0 if last is None else last + 1
         ranges = [
-            FileRange(self._source, low, high, unit="rows") for low, high in cut_evenly(0, end, shards)
+            FileRange(self._source, low, high, unit="rows")
+            for low, high in cut_evenly(0, end, shards)
         ]
         return ranges, "it is too small to cut" if len(ranges) == 1 else None
 
@@ -258,7 +259,9 @@ class DuckDBInputAdapter(InputAdapter):
                     yield _settled(batch, wanted), None
                 elif cut:
                     found = batch.column(batch.num_columns - 1)
-                    whole = partial(self._whole, connection, every, found[0].as_py(), found[-1].as_py())
+                    whole = partial(
+                        self._whole, connection, every, found[0].as_py(), found[-1].as_py()
+                    )
                     yield _settled(batch, wanted), whole
                 else:
                     settled = _settled(batch, every)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-
 from typing import ClassVar, Literal
 
 import pyarrow as pa
@@ -46,7 +45,11 @@ from zoopipe.adapters.tables import (
 from zoopipe.errors import DeclarationError, InputError, OutputError
 from zoopipe.storage.files import END
 
-
+_DIALECTS: Mapping[str, Dialect] = {
+    "postgresql": PostgreSQL(),
+    "sqlite": SQLite(),
+    "sqlalchemy": Generic(),
+}
 # A URI that is a reference is looked at when it is used.
 _UPSERTS = ("postgresql:", "postgres:", "sqlite:", "${")
 
@@ -114,8 +117,7 @@ class SQLOutputAdapter(TableOutputAdapter):
 
     @property
     def _dialect(self) -> Dialect:
-        dialects = {"postgresql": PostgreSQL, "sqlite": SQLite, "sqlalchemy": Generic}
-        return dialects[self._uri.driver]()
+        return _DIALECTS[self._uri.driver]
 
     def _folded(self, name: str) -> str:
         return name.lower() if self._dialect.folds_case else name
@@ -155,6 +157,9 @@ class SQLOutputAdapter(TableOutputAdapter):
     def storable(self, field: pa.Field) -> pa.Field:
         return self._dialect.storable(field)
 
+    def stored(self, field: pa.Field) -> pa.Field:
+        return self._dialect.stored(field)
+
     def misfits(self, column: pa.Array) -> tuple[pa.BooleanArray, str] | None:
         return self._dialect.misfits(column)
 
@@ -172,7 +177,9 @@ def _own_folder() -> Path:
     except OSError as error:
         raise OutputError(f"cannot stage in {folder}: {error.strerror}; give staging=") from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-        raise OutputError(f"cannot stage in {folder}: it is no folder of this user's; give staging=")
+        raise OutputError(
+            f"cannot stage in {folder}: it is no folder of this user's; give staging="
+        )
     return Path(os.path.realpath(folder))
 
 
@@ -341,9 +348,7 @@ class SQLInputAdapter(InputAdapter):
 
     def _where(self, reader: Reader, shard: Shard, part: FileRange, kind: KeyKind) -> str:
         name = reader.quoted(self._partition or "")
-        keys = (
-            f"{name} >= {reader.key(part.start, kind)} AND {name} < {reader.key(part.end, kind)}"
-        )
+        keys = f"{name} >= {reader.key(part.start, kind)} AND {name} < {reader.key(part.end, kind)}"
         # Of the order, those without a key are the first.
         return f" WHERE {keys}" if shard.index else f" WHERE ({keys} OR {name} IS NULL)"
 

@@ -110,7 +110,9 @@ class AlchemyDatabase(Database):
         columns = []
         for each in found:
             numbered = [each["name"]] == key and isinstance(each["type"], sqlalchemy.Integer)
-            filled = each.get("default") is not None or each.get("autoincrement") is True or numbered
+            filled = (
+                each.get("default") is not None or each.get("autoincrement") is True or numbered
+            )
             if not each.get("computed"):
                 field = pa.field(each["name"], _arrow(each["type"]))
                 columns.append(
@@ -165,7 +167,9 @@ class AlchemyDatabase(Database):
         import sqlalchemy
 
         *home, name = table.path
-        columns = [sqlalchemy.Column(each.name, _declared(each.type), quote=True) for each in schema]
+        columns = [
+            sqlalchemy.Column(each.name, _declared(each.type), quote=True) for each in schema
+        ]
         return sqlalchemy.Table(
             name, sqlalchemy.MetaData(), *columns, schema=home[0] if home else None, quote=True
         )
@@ -254,7 +258,9 @@ class AlchemyReader(Reader):
         text: Any = sqlalchemy.text(statement.replace(":", r"\:"))
         if columns:
             kinds = [
-                sqlalchemy.column(each.name, self._types.get(each.name, sqlalchemy.types.NullType()))
+                sqlalchemy.column(
+                    each.name, self._types.get(each.name, sqlalchemy.types.NullType())
+                )
                 for each in columns
             ]
             text = text.columns(*kinds)
@@ -355,6 +361,4 @@ class AlchemyReader(Reader):
 
 def _plain(row: Any) -> dict[str, Any]:
     """A row in values that columns can be made of."""
-    return {
-        name: str(value) if isinstance(value, UUID) else value for name, value in row.items()
-    }
+    return {name: str(value) if isinstance(value, UUID) else value for name, value in row.items()}

@@ -93,14 +93,14 @@ class AdbcDatabase(Database):
     def upsert(self, table: Table, rows: pa.RecordBatchReader, key: Sequence[str]) -> int:
         names = rows.schema.names
         self.execute(f"DROP TABLE IF EXISTS {self._staged}")
-        columns = [f"{self.quoted(each.name)} {self.dialect.declared(each)}" for each in rows.schema]
+        columns = [
+            f"{self.quoted(each.name)} {self.dialect.declared(each)}" for each in rows.schema
+        ]
         self.execute(
             f"CREATE TEMPORARY TABLE {_STAGED} ({', '.join(columns)}, {_ORDINAL} {self._ordinal})"
         )
         with self._cursor() as cursor:
-            count = int(
-                cursor.adbc_ingest(_STAGED, _numbered(rows), mode="append", temporary=True)
-            )
+            count = int(cursor.adbc_ingest(_STAGED, _numbered(rows), mode="append", temporary=True))
         self.execute(
             f"INSERT INTO {self.name_of(table)} ({self._list(names)}) "
             f"{self._last_of_each(names, key)} {self._on_conflict(names, key)}"
@@ -285,7 +285,11 @@ def _sqlite_column(name: str, kind: str, needed: int, has_default: int, key: int
     """A column, by what SQLite makes of its declared type (https://www.sqlite.org/datatype3.html)."""
     # An INTEGER PRIMARY KEY is given a number where none comes.
     numbered = bool(key) and kind.upper() == "INTEGER"
-    return Column(pa.field(name, affinity(kind)), not needed, bool(needed) and not has_default and not numbered)
+    return Column(
+        pa.field(name, affinity(kind)),
+        not needed,
+        bool(needed) and not has_default and not numbered,
+    )
 
 
 def affinity(kind: str) -> pa.DataType:

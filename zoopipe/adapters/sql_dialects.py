@@ -29,11 +29,15 @@ class Dialect(ABC):
 
     @abstractmethod
     def storable(self, field: pa.Field) -> pa.Field:
-        """A column in the Arrow type that it is staged and loaded in."""
+        """A column in the Arrow type whose values the database can hold, exactly, if perhaps as text."""
+
+    def stored(self, field: pa.Field) -> pa.Field:
+        """A column of `storable` in the type that it is staged and loaded in."""
+        return field
 
     @abstractmethod
     def declared(self, field: pa.Field) -> str:
-        """The type that a table is made with, for a column of `storable`."""
+        """The type that a table is made with, for a column of `stored`."""
 
     def misfits(self, column: pa.Array) -> tuple[pa.BooleanArray, str] | None:
         """Values that the database would not hold as they are, and why."""
@@ -146,17 +150,18 @@ class SQLite(Dialect):
             kind = kind.value_type
         if is_json(field):
             return field
-        if _types.is_boolean(kind):
-            return field.with_type(kind)
         if _types.is_integer(kind):
             return field.with_type(pa.int64())
         if _types.is_floating(kind):
             return field.with_type(pa.float64())
-        if _types.is_binary(kind) or _types.is_large_binary(kind) or _types.is_fixed_size_binary(kind):
-            return field.with_type(_BLOB)
         if _types.is_nested(kind):
             return _as_json(field)
-        return field.with_type(_TEXT)
+        if _types.is_null(kind):
+            return field.with_type(_TEXT)
+        return field.with_type(_plain(kind) or kind)
+
+    def stored(self, field: pa.Field) -> pa.Field:
+        return field if field.type in _SQLITE else field.with_type(_TEXT)
 
     def declared(self, field: pa.Field) -> str:
         return _SQLITE[field.type]
@@ -192,10 +197,11 @@ class Generic(Dialect):
             return field.with_type(pa.int64())
         if _types.is_floating(kind):
             return field.with_type(pa.float64())
-        plain = _plain(kind)
-        if plain is None or is_uuid(plain) or _types.is_duration(plain):
-            return field.with_type(_TEXT)
-        return field.with_type(plain)
+        return field.with_type(_plain(kind) or kind)
+
+    def stored(self, field: pa.Field) -> pa.Field:
+        is_text = is_uuid(field.type) or _types.is_duration(field.type)
+        return field.with_type(_TEXT) if is_text else field
 
     def declared(self, field: pa.Field) -> str:
         raise NotImplementedError("SQLAlchemy writes what a table is made with")

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -139,7 +139,9 @@ class Reader(ABC):
         return least, most
 
     @abstractmethod
-    def batches(self, columns: Sequence[Column], where: str, order: str) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, columns: Sequence[Column], where: str, order: str
+    ) -> Iterator[pa.RecordBatch]:
         """The rows, in the fields of their columns."""
 
 
@@ -209,7 +211,9 @@ class PostgreSQLReader(Reader):
             )
             return [row[0] for row in cursor.fetchall()] in (["r"], ["p"], ["m"])
 
-    def batches(self, columns: Sequence[Column], where: str, order: str) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, columns: Sequence[Column], where: str, order: str
+    ) -> Iterator[pa.RecordBatch]:
         schema = pa.schema([column.field for column in columns])
         select = ", ".join(column.sql for column in columns)
         with self.cursor() as cursor:
@@ -340,7 +344,9 @@ class SQLiteReader(Reader):
             return False
         return True
 
-    def batches(self, columns: Sequence[Column], where: str, order: str) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, columns: Sequence[Column], where: str, order: str
+    ) -> Iterator[pa.RecordBatch]:
         schema = pa.schema([column.field for column in columns])
         # ADBC takes a column's type from its first values, which may be null: the first row is ours.
         first = ", ".join(f"{_FIRST[_stored(each.field.type)]}" for each in columns)
@@ -416,5 +422,5 @@ def number_of(key: Any, kind: KeyKind) -> int:
     if kind == "date":
         days = (key - date(1970, 1, 1)) // timedelta(days=1)
         return int(days)
-    epoch = datetime(1970, 1, 1, tzinfo=timezone.utc if key.tzinfo else None)
+    epoch = datetime(1970, 1, 1, tzinfo=UTC if key.tzinfo else None)
     return int((key - epoch) // timedelta(microseconds=1))

@@ -39,7 +39,9 @@ class DatabaseURI:
             DeclarationError: it is none.
         """
         if not isinstance(uri, str) or not uri.strip():
-            raise DeclarationError("uri must be the URI of a database, such as postgresql://host/name")
+            raise DeclarationError(
+                "uri must be the URI of a database, such as postgresql://host/name"
+            )
         if not _REFERENCE.match(uri) and not _SCHEME.match(uri):
             raise DeclarationError(
                 f"{_without_password(uri)!r} is no URI of a database: it has to be like "
@@ -100,7 +102,9 @@ class DatabaseURI:
                 f"{self.shown} names no file: write sqlite:///data.db, or sqlite:////folder/data.db"
             )
         if "?" in path:
-            raise DeclarationError(f"{self.shown}: options behind the file's name are not supported")
+            raise DeclarationError(
+                f"{self.shown}: options behind the file's name are not supported"
+            )
         return Path(os.path.realpath(unquote(path)))
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +21,13 @@ import pyarrow.compute as pc
 
 from zoopipe.adapters.base import Encoded, OutputAdapter
 from zoopipe.arrays import mask_of, positions_of
-from zoopipe.columns import encoding_of
+from zoopipe.columns import cells, encoding_of
 from zoopipe.conform import conform
 from zoopipe.errors import DeclarationError, OutputError
 from zoopipe.reasons import Reason
 from zoopipe.storage.parts import Part, PartFile
 from zoopipe.storage.staging import Staging
 
-Misfits = Callable[[pa.Array], "tuple[pa.BooleanArray, str] | None"]
 Mode = Literal["append", "replace", "fail", "upsert"]
 
 #: The table that says which runs are loaded whose staging is still there.
@@ -253,11 +252,15 @@ class TableOutputAdapter(OutputAdapter):
 
     @abstractmethod
     def storable(self, field: pa.Field) -> pa.Field:
-        """A column in the Arrow type that the database takes for its values.
+        """A column in the Arrow type whose values the database can hold, exactly, if perhaps as text.
 
         Raises:
             DeclarationError: there is none; the sentence goes on behind the column's name.
         """
+
+    def stored(self, field: pa.Field) -> pa.Field:
+        """A column of `storable` in the type that it is staged and loaded in: that, or text."""
+        return field
 
     def misfits(self, column: pa.Array) -> tuple[pa.BooleanArray, str] | None:
         """The values of a column that the database would not hold as they are, and why; None for none."""
@@ -328,7 +331,9 @@ class TableOutputAdapter(OutputAdapter):
         theirs = {self._folded(column.field.name): column for column in columns}
         given = {self._folded(field.name) for field in fields}
         unknown = [field.name for field in fields if self._folded(field.name) not in theirs]
-        needed = [c.field.name for c in columns if c.is_needed and self._folded(c.field.name) not in given]
+        needed = [
+            c.field.name for c in columns if c.is_needed and self._folded(c.field.name) not in given
+        ]
         if unknown or needed:
             what = [f"it has no column {', '.join(unknown)}"] if unknown else []
             what += [f"its column {', '.join(needed)} needs a value"] if needed else []
@@ -338,6 +343,8 @@ class TableOutputAdapter(OutputAdapter):
             found = theirs[self._folded(field.name)]
             column, is_nullable = found.field, field.nullable and found.is_nullable
             kind = field.type if pa.types.is_null(column.type) else column.type
+            if kind == self.stored(field).type and not is_json(column):
+                kind = field.type
             if not is_json(column) and not _fits(field.type, kind):
                 raise OutputError(
                     f"{self.output} does not fit the rows: {field.name} is {field.type}, and the table's "
@@ -351,7 +358,7 @@ class TableOutputAdapter(OutputAdapter):
 
     def open_part(self, file: PartFile, schema: pa.Schema | None, leads: bool) -> TablePart:
         assert schema is not None, "a typed output is given a schema"
-        return TablePart(file, schema, self.misfits)
+        return TablePart(file, schema, self)
 
     def finish(
         self, file: PartFile, leader: Part, others: Sequence[Part], schema: pa.Schema | None
@@ -415,10 +422,11 @@ def _fits(ours: pa.DataType, theirs: pa.DataType) -> bool:
 class TablePart:
     """An attempt's rows, staged as an Arrow stream."""
 
-    def __init__(self, file: PartFile, schema: pa.Schema, misfits: Misfits) -> None:
-        self._file, self._schema, self._misfits = file, schema, misfits
+    def __init__(self, file: PartFile, schema: pa.Schema, adapter: TableOutputAdapter) -> None:
+        self._file, self._schema, self._adapter = file, schema, adapter
+        self._stored = stored(adapter, schema)
         self._rows = 0
-        file.write(schema.serialize())
+        file.write(self._stored.serialize())
 
     def encode(self, batch: pa.RecordBatch, selection: pa.BooleanArray | None = None) -> Encoded:
         if selection is not None:
@@ -427,7 +435,7 @@ class TablePart:
         rows, refused = conformed.batch, conformed.refused
         found: dict[int, Reason] = {}
         for field, column in zip(rows.schema, rows.columns, strict=True):
-            if (odd := self._misfits(column)) is not None:
+            if (odd := self._adapter.misfits(column)) is not None:
                 mask, why = odd
                 for row in positions_of(mask):
                     found.setdefault(row, _misfit(field.name, why))
@@ -437,7 +445,12 @@ class TablePart:
             taken.update({places[row]: reason for row, reason in found.items()})
             refused = sorted(taken.items(), key=lambda each: each[0])
             rows = rows.filter(pc.invert(mask_of(rows.num_rows, found)))
-        return Encoded([rows], rows.num_rows, refused)
+        columns = [
+            column if field.type == kind.type else cells(column, field)
+            for column, field, kind in zip(rows.columns, rows.schema, self._stored, strict=True)
+        ]
+        staged = pa.RecordBatch.from_arrays(columns, schema=self._stored)
+        return Encoded([staged], rows.num_rows, refused)
 
     def write(self, encoded: Encoded) -> None:
         for batch in encoded.payload:
@@ -448,8 +461,17 @@ class TablePart:
         return self._file.close(self._rows)
 
 
+def stored(adapter: TableOutputAdapter, schema: pa.Schema) -> pa.Schema:
+    """The schema in which rows of another are staged and loaded."""
+    return pa.schema([adapter.stored(field) for field in schema])
+
+
 def _misfit(name: str, why: str) -> Reason:
-    return {"loc": [name], "type": "not_in_schema", "msg": f"the table does not hold the value: {why}"}
+    return {
+        "loc": [name],
+        "type": "not_in_schema",
+        "msg": f"the table does not hold the value: {why}",
+    }
 
 
 def staged_rows(parts: Sequence[Part], schema: pa.Schema) -> pa.RecordBatchReader:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from zoopipe.adapters.base import OutputAdapter
-from zoopipe.adapters.tables import TableOutputAdapter
+from zoopipe.adapters.tables import TableOutputAdapter, stored
 from zoopipe.columns import is_record_batch
 from zoopipe.errors import LedgerError, OutputError
 from zoopipe.runtime.piperun import PipeRun
@@ -133,7 +133,7 @@ def _load(
         check_part(part)
     rows, size = sum(part.rows for part in parts), sum(part.size_bytes for part in parts)
     whole = Part(home.target, rows, size, "")
-    return Output(rejects, load=Load(adapter, schema, parts, whole))
+    return Output(rejects, load=Load(adapter, stored(adapter, schema), parts, whole))
 
 
 def _finished(

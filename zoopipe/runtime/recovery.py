@@ -124,10 +124,11 @@ def _recover(
         try:
             if state.has_happened:
                 forget(record, pipe)
-            elif record.database is not None:
-                if not was_loaded(record, StateFile(staging, reject_staging), pipe):
-                    take_back(record, reject_staging)
-                    return replace(state, committing=None)
+            elif record.database is not None and not was_loaded(
+                record, StateFile(staging, reject_staging), pipe
+            ):
+                take_back(record, reject_staging)
+                return replace(state, committing=None)
             finish_commit(record, staging, reject_staging)
         except ValueError as error:
             raise OutputError(f"cannot read the state in {staging.folder}: {error}") from error
@@ -155,8 +156,8 @@ def _unless_loaded(planned: PlannedPipe, state: State | None) -> PlannedPipe:
         )
         return planned
     logger.warning(
-        "pipe %d: an earlier run of the same plan has loaded all of it, and was cut off before it could say so; "
-        "it is not loaded again",
+        "pipe %d: an earlier run of the same plan has loaded all of it, and was cut off before it could say "
+        "so; it is not loaded again",
         planned.index,
     )
     return _published(planned, state)

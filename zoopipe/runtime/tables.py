@@ -63,7 +63,9 @@ def check_declared(pipes: Sequence[Pipe]) -> None:
                 continue
             target, user = str(target_of(adapter)), f"the {role} of pipe {index}"
             is_table = isinstance(adapter, TableOutputAdapter)
-            options = (adapter.mode, adapter.key) if isinstance(adapter, TableOutputAdapter) else None
+            options = (
+                (adapter.mode, adapter.key) if isinstance(adapter, TableOutputAdapter) else None
+            )
             other, others = taken.setdefault(target, (user, options))
             if other != user and (not is_table or target in mine):
                 kind = "table" if is_table else "file"
@@ -202,7 +204,9 @@ def _make(database: Database, load: Load) -> None:
     adapter = load.adapter
     is_there = database.columns(adapter.table) is not None
     if is_there and adapter.mode == "fail":
-        raise OutputError(f"{adapter.output} is there already, and mode='fail' is for one that is not")
+        raise OutputError(
+            f"{adapter.output} is there already, and mode='fail' is for one that is not"
+        )
     if adapter.mode == "replace":
         database.drop(adapter.table)
     if not is_there or adapter.mode == "replace":

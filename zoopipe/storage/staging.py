@@ -184,9 +184,7 @@ def staging_folders(path: Path) -> list[Path]:
     )
     of_table = f".{target.name}@"
     return [
-        folder
-        for folder in folders
-        if wanted in (None, folder) or folder.name.startswith(of_table)
+        folder for folder in folders if wanted in (None, folder) or folder.name.startswith(of_table)
     ]
 
 
