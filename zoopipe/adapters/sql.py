@@ -192,7 +192,7 @@ class SQLInputAdapter(InputAdapter):
     columns that are declared as something else come as text.
 
     Unit of parallelism: a range of `partition_column`; without one the input is one shard. Rows come in the
-    order of that column, so that it should be unique: of a table, ties are in the order in which they are stored.
+    order of that column, which should be unique; ties of a table are in the order in which they are stored.
 
     All shards read one state: on PostgreSQL the snapshot of one transaction, which the driver keeps open
     meanwhile; an SQLite file that has changed since the run was planned fails it. Other databases are read as

@@ -147,8 +147,8 @@ class AlchemyDatabase(Database):
     def drop(self, table: Table) -> None:
         if not self._is_transactional:
             raise OutputError(
-                f"mode='replace' would end the transaction of {self._engine.dialect.name}: empty {table} first, "
-                "and append to it"
+                f"mode='replace' would end the transaction of {self._engine.dialect.name}: empty {table} "
+                "first, and append to it"
             )
         super().drop(table)
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from zoopipe.adapters.tables import is_json
 from zoopipe.arrays import no_nulls, text_scalar
 from zoopipe.columns import encoded_field
-from zoopipe.exact import is_text, is_uuid
+from zoopipe.takers import is_text, is_uuid
 
 _types = pa.types
 _TEXT, _BLOB = pa.string(), pa.binary()

@@ -1,7 +1,8 @@
 """Tables of databases: attempts stage Arrow streams, and the driver loads them in one transaction.
 
-What a table needs of its database is a `Database`: a connection, with one transaction. A small table of ours,
-`_zoopipe_commits`, is written in the same transaction, so that a run that was cut off knows whether it happened.
+What a table needs of its database is a `Database`: a connection, with one transaction. A small table of
+ours, `_zoopipe_commits`, is written in the same transaction, so that it is known of a run that was cut off
+whether it happened.
 """
 
 from __future__ import annotations

@@ -75,7 +75,6 @@ def _published(outputs: Sequence[Output]) -> tuple[Part, ...]:
 
 def _finished_outputs(run: PipeRun) -> list[Output]:
     """Makes whole what is staged of a pipe, its rejects first, and looks at the targets of files."""
-    planned = run.planned
     # Two files, each with bytes to move and a disk to wait for.
     rejects = in_thread(lambda: _finish_rejects(run), "zoopipe-rejects")
     try:
