@@ -362,12 +362,23 @@ def test_nothing_changes_when_the_database_refuses_a_row(tmp_path, store):
     (tmp_path / "a.bad.jsonl").write_text("old")
     store.execute("CREATE TABLE a (id BIGINT CHECK (id < 250), name VARCHAR(100))")
     manager = PipeManager([pipe_of(tmp_path, store, n) for n in "ab"], InlineEngine())
-    with pytest.raises(RunFailed, match=r"(?i)constraint"):
+    with pytest.raises(RunFailed, match=r"(?i)constraint") as failure:
         manager.run()
+    assert "name 2" not in str(failure.value)
     assert store.tables() == ["a"]
     assert store.rows("a") == []
     assert (tmp_path / "a.bad.jsonl").read_text() == "old"
     assert staged(tmp_path) == []
+
+
+def test_values_of_rows_are_not_in_the_sentence_when_a_key_is_there_twice(tmp_path, store):
+    store.execute("CREATE TABLE a (id BIGINT, name VARCHAR(100) UNIQUE)")
+    pipe = pipe_of(tmp_path, store, "a")
+    run(pipe)
+    with pytest.raises(RunFailed) as failure:
+        run(pipe)
+    assert "name 2" not in str(failure.value)
+    assert store.rows("a") == items(300, BAD)
 
 
 def test_commit_that_is_refused_leaves_all_as_it_was(tmp_path, store, monkeypatch):

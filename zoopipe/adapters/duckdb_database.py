@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import duckdb
 
 _DIGITS = 38
+_KEY = re.compile(r'Duplicate key ".*"')
 
 
 def connect(path: Path, writes: bool) -> duckdb.DuckDBPyConnection:
@@ -51,8 +53,11 @@ def _opened(path: Path, writes: bool) -> duckdb.DuckDBPyConnection:
 
 
 def first_line(error: BaseException) -> str:
-    """What DuckDB says, without the traceback of a stream that it read, or the statement."""
-    return str(error).split("\n", 1)[0].partition(". Detail: ")[0]
+    """What DuckDB says, without the traceback of a stream that it read, the statement, or a row's values."""
+    line = str(error).split("\n", 1)[0].partition(". Detail: ")[0]
+    if type(error).__name__ == "ConversionException":
+        return "Conversion Error: a value does not fit its column"
+    return _KEY.sub("Duplicate key", line)
 
 
 class DuckDB(Database):

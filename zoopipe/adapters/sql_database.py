@@ -125,11 +125,14 @@ class AdbcDatabase(Database):
         action = f"UPDATE SET {changes}" if changes else "NOTHING"
         return f"ON CONFLICT ({self._list(key)}) DO {action}"
 
+    # What makes a statement one that is only looked at.
+    _dry_run: ClassVar[str] = ""
+
     def check_key(self, table: Table, key: Sequence[str]) -> None:
         name, columns = self.name_of(table), self._list(key)
         try:
             self.execute(
-                f"EXPLAIN INSERT INTO {name} ({columns}) SELECT {columns} FROM {name} WHERE 1 = 0 "
+                f"{self._dry_run}INSERT INTO {name} ({columns}) SELECT {columns} FROM {name} WHERE 1 = 0 "
                 f"{self._on_conflict(key, key)}"
             )
         except OutputError as error:
@@ -257,6 +260,8 @@ class SQLiteDatabase(AdbcDatabase):
 
     dialect = dialects.SQLite()
     _ordinal = "INTEGER PRIMARY KEY"
+    # It has to be no writer yet.
+    _dry_run = "EXPLAIN "
 
     def __init__(self, uri: DatabaseURI) -> None:
         super().__init__(uri)

@@ -18,6 +18,8 @@ Driver = Literal["postgresql", "sqlite", "sqlalchemy"]
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=:)")
 _PASSWORD = re.compile(r"://[^/?#]*?:(?P<password>.*)@|[?&]password=(?P<option>[^&]*)")
+# What PostgreSQL says of the row that it refuses.
+_VALUES = re.compile(r" (?:DETAIL|CONTEXT): .*?(?= (?:HINT|SQLSTATE|STATEMENT): |$)")
 _POSTGRES = ("postgresql", "postgres")
 
 
@@ -113,8 +115,9 @@ class DatabaseURI:
         return hashlib.sha256(self.name.encode()).hexdigest()[:16]
 
     def hide(self, message: object) -> str:
-        """A driver's message in one line, without the password, also where it quotes it alone."""
-        text = " ".join(str(message).split())
+        """A driver's message in one line, without the password, also where it quotes it alone, and without
+        the parts that quote a row's values."""
+        text = _VALUES.sub("", " ".join(str(message).split()))
         try:
             found = _passwords(self.resolved())
         except DeclarationError:
