@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet
 from pydantic import BaseModel
@@ -166,6 +170,63 @@ def _read_arrow(target: str) -> Rows:
         return table_rows(reader.read_all())
 
 
+def _write_duckdb(target: str, rows: Rows, names: Sequence[str]) -> None:
+    path, _, name = target.partition("#")
+    with duckdb.connect(path) as connection:
+        connection.register("given", arrow_table(rows, names))
+        connection.execute(f"CREATE TABLE {name} AS SELECT * FROM given")
+
+
+def _read_duckdb(target: str) -> Rows:
+    path, _, name = target.partition("#")
+    with duckdb.connect(path) as connection:
+        connection.execute("SET TimeZone = 'UTC'; SET arrow_lossless_conversion = true")
+        table = connection.sql(f"SELECT * FROM {name}").to_arrow_table()
+    rows = table_rows(table)
+    for row in rows:
+        took = row.get("took")
+        if took is not None and not isinstance(took, str):
+            row["took"] = timedelta(days=took.days, microseconds=took.nanoseconds // 1000)
+    return rows
+
+
+def _sqlite_cell(value: Any) -> Any:
+    return value if isinstance(value, int | float | str | bytes) else to_jsonable_python(value)
+
+
+def _write_sqlite(target: str, rows: Rows, names: Sequence[str]) -> None:
+    path, _, name = target.removeprefix("sqlite:///").partition("#")
+    kinds = {
+        pa.int64(): "INTEGER",
+        pa.float64(): "REAL",
+        pa.binary(): "BLOB",
+        pa.bool_(): "BOOLEAN",
+    }
+    columns = ", ".join(f"{each} {kinds.get(TYPES.field(each).type, 'TEXT')}" for each in names)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"CREATE TABLE {name} ({columns})")
+        marks = ", ".join("?" for _ in names)
+        cells = [[_sqlite_cell(row[each]) for each in names] for row in rows]
+        connection.executemany(f"INSERT INTO {name} VALUES ({marks})", cells)
+        connection.commit()
+
+
+def _read_sqlite(target: str) -> Rows:
+    path, _, name = target.removeprefix("sqlite:///").partition("#")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.row_factory = sqlite3.Row
+        return [dict(row) for row in connection.execute(f"SELECT * FROM {name}")]
+
+
+@dataclass(frozen=True)
+class URLCase(FormatCase):
+    """A format whose targets are URLs; the extension begins with the scheme."""
+
+    def target(self, folder: Path, stem: str) -> str:
+        scheme, _, extension = self.extension.partition("*")
+        return f"{scheme}{folder / stem}{extension}"
+
+
 FORMATS = [
     FormatCase("csv", ".csv", _write_csv, _read_csv, Flat, input_options=(("null_values", ("",)),)),
     FormatCase("json lines", ".jsonl", _write_lines, _read_lines),
@@ -173,6 +234,8 @@ FORMATS = [
     FormatCase("parquet", ".parquet", _write_parquet, _read_parquet),
     FormatCase("arrow file", ".arrow", _write_arrow, _read_arrow),
     FormatCase("arrow stream", ".arrows", _write_arrow, _read_arrow),
+    FormatCase("duckdb", ".duckdb#rows_", _write_duckdb, _read_duckdb),
+    URLCase("sqlite", "sqlite:///*.db#rows_", _write_sqlite, _read_sqlite, Flat),
 ]
 INPUTS = [case for case in FORMATS if case.write is not None]
 OUTPUTS = [case for case in FORMATS if case.read is not None]
