@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import os
 import shutil
 import socket
@@ -45,11 +46,21 @@ class Server:
 
     def query(self, statement: str, database: str = "postgres") -> str:
         """What `psql` prints of a statement, bare."""
-        uri = self.uri(database)
-        command = ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", uri, "-c", statement]
+        command = [*self._psql(database), "-c", statement]
         return subprocess.run(
             command, check=True, capture_output=True, text=True, timeout=600
         ).stdout
+
+    def lines(self, statement: str, database: str = "postgres") -> Iterator[str]:
+        """The lines that `psql` prints of a SELECT, as they come."""
+        command = [*self._psql(database), "-c", f"COPY ({statement}) TO STDOUT (FORMAT csv)"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for (line,) in csv.reader(process.stdout):
+                yield line
+
+    def _psql(self, database: str) -> list[str]:
+        return ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", self.uri(database)]
 
 
 @contextlib.contextmanager

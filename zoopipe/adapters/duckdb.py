@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,12 +14,14 @@ import pyarrow as pa
 from zoopipe.adapters.base import Block, FileRange, InputAdapter, InputPlan, Shard
 from zoopipe.adapters.duckdb_database import DuckDB, connect, first_line, storable
 from zoopipe.adapters.table_blocks import (
+    ReadColumn,
     blocks_of,
     check_source,
     cut_evenly,
     durations_of,
     file_identity,
     reading,
+    same,
 )
 from zoopipe.adapters.tables import (
     Database,
@@ -29,6 +30,7 @@ from zoopipe.adapters.tables import (
     TableOutputAdapter,
     database_path,
     one_writer,
+    quoted,
 )
 from zoopipe.columns import encoded_field
 from zoopipe.errors import InputError, OutputError
@@ -155,7 +157,7 @@ class DuckDBInputAdapter(InputAdapter):
         """What is read, as a statement's FROM holds it."""
         if self._table is None:
             return f"({self._query}\n)"
-        return ".".join(map(_quoted, self._table.path))
+        return ".".join(map(quoted, self._table.path))
 
     def plan(self, shards: int) -> InputPlan:
         path = Path(os.path.realpath(self._database))
@@ -195,7 +197,7 @@ class DuckDBInputAdapter(InputAdapter):
         ]
         return ranges, "it is too small to cut" if len(ranges) == 1 else None
 
-    def _columns(self, connection: duckdb.DuckDBPyConnection) -> list[_Column]:
+    def _columns(self, connection: duckdb.DuckDBPyConnection) -> list[ReadColumn]:
         described = connection.sql(f"SELECT * FROM {self._from} LIMIT 0")
         schema = described.to_arrow_reader().schema
         kinds = dict(zip(described.columns, map(str, described.types), strict=True))
@@ -239,8 +241,8 @@ class DuckDBInputAdapter(InputAdapter):
         self,
         connection: duckdb.DuckDBPyConnection,
         part: FileRange,
-        every: list[_Column],
-        wanted: list[_Column],
+        every: list[ReadColumn],
+        wanted: list[ReadColumn],
     ) -> Iterator[Block]:
         cut = part.end != END
         # A query is run once: the columns that nobody asked for are there if a row is rejected.
@@ -265,12 +267,12 @@ class DuckDBInputAdapter(InputAdapter):
                     yield _settled(batch, wanted), whole
                 else:
                     settled = _settled(batch, every)
-                    yield settled.select([each.name for each in wanted]), partial(_same, settled)
+                    yield settled.select([each.name for each in wanted]), partial(same, settled)
 
         yield from blocks_of(batches(), part, empty)
 
     def _whole(
-        self, connection: duckdb.DuckDBPyConnection, every: list[_Column], first: int, last: int
+        self, connection: duckdb.DuckDBPyConnection, every: list[ReadColumn], first: int, last: int
     ) -> pa.RecordBatch:
         """All columns of the rows between two."""
         with closing(connection.cursor()) as cursor:
@@ -281,29 +283,17 @@ class DuckDBInputAdapter(InputAdapter):
         return _settled(batch, every)
 
 
-@dataclass(frozen=True, slots=True)
-class _Column:
-    """A column: the field that it is read as, and how a SELECT asks for it."""
-
-    field: pa.Field
-    sql: str
-
-    @property
-    def name(self) -> str:
-        return str(self.field.name)
-
-
-def _column(field: pa.Field, kind: str) -> _Column:
-    name = _quoted(field.name)
+def _column(field: pa.Field, kind: str) -> ReadColumn:
+    name = quoted(field.name)
     if kind == "JSON":
-        return _Column(encoded_field(field.name, "json"), f"{name}::VARCHAR AS {name}")
+        return ReadColumn(encoded_field(field.name, "json"), f"{name}::VARCHAR AS {name}")
     if field.type == pa.month_day_nano_interval():
-        return _Column(field.with_type(pa.duration("us")), name)
+        return ReadColumn(field.with_type(pa.duration("us")), name)
     if pa.types.is_nested(field.type) and _has_text_only(field.type):
-        return _Column(encoded_field(field.name, "json"), f"to_json({name})::VARCHAR AS {name}")
+        return ReadColumn(encoded_field(field.name, "json"), f"to_json({name})::VARCHAR AS {name}")
     if _has_text_only(field.type):
-        return _Column(field.with_type(pa.string()), f"{name}::VARCHAR AS {name}")
-    return _Column(field, name)
+        return ReadColumn(field.with_type(pa.string()), f"{name}::VARCHAR AS {name}")
+    return ReadColumn(field, name)
 
 
 def _has_text_only(kind: pa.DataType) -> bool:
@@ -315,11 +305,11 @@ def _has_text_only(kind: pa.DataType) -> bool:
     return any(_has_text_only(kind.field(at).type) for at in range(kind.num_fields))
 
 
-def _select(columns: Sequence[_Column]) -> str:
+def _select(columns: Sequence[ReadColumn]) -> str:
     return ", ".join(column.sql for column in columns)
 
 
-def _settled(batch: pa.RecordBatch, columns: Sequence[_Column]) -> pa.RecordBatch:
+def _settled(batch: pa.RecordBatch, columns: Sequence[ReadColumn]) -> pa.RecordBatch:
     """A batch as DuckDB gives it, in the fields that it is read as."""
     arrays = []
     for array, column in zip(batch.columns, columns, strict=False):
@@ -327,14 +317,6 @@ def _settled(batch: pa.RecordBatch, columns: Sequence[_Column]) -> pa.RecordBatc
             array = durations_of(array, column.name)
         arrays.append(array)
     return pa.RecordBatch.from_arrays(arrays, schema=pa.schema([each.field for each in columns]))
-
-
-def _same(batch: pa.RecordBatch) -> pa.RecordBatch:
-    return batch
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _is_table(connection: duckdb.DuckDBPyConnection, table: Table) -> bool:

@@ -26,7 +26,6 @@ from zoopipe.adapters.options import check_names
 from zoopipe.adapters.sql_database import PostgreSQLDatabase, SQLiteDatabase
 from zoopipe.adapters.sql_dialects import Dialect, Generic, PostgreSQL, SQLite
 from zoopipe.adapters.sql_read import (
-    Column,
     KeyKind,
     PostgreSQLReader,
     Reader,
@@ -35,7 +34,14 @@ from zoopipe.adapters.sql_read import (
     number_of,
 )
 from zoopipe.adapters.sql_uris import DatabaseURI
-from zoopipe.adapters.table_blocks import blocks_of, check_source, cut_evenly, reading
+from zoopipe.adapters.table_blocks import (
+    ReadColumn,
+    blocks_of,
+    check_source,
+    cut_evenly,
+    reading,
+    same,
+)
 from zoopipe.adapters.tables import (
     Database,
     Place,
@@ -273,7 +279,7 @@ class SQLInputAdapter(InputAdapter):
         )
 
     def _ranges(
-        self, reader: Reader, columns: Sequence[Column], shards: int
+        self, reader: Reader, columns: Sequence[ReadColumn], shards: int
     ) -> tuple[list[FileRange], str | None]:
         """What each shard reads, and the reason where it is one for all."""
         if self._partition is None:
@@ -296,7 +302,7 @@ class SQLInputAdapter(InputAdapter):
         ]
         return ranges, "it is too small to cut" if len(ranges) == 1 else None
 
-    def _key_kind(self, reader: Reader, columns: Sequence[Column]) -> KeyKind:
+    def _key_kind(self, reader: Reader, columns: Sequence[ReadColumn]) -> KeyKind:
         found = [column for column in columns if column.name == self._partition]
         if not found:
             names = ", ".join(column.name for column in columns)
@@ -328,7 +334,7 @@ class SQLInputAdapter(InputAdapter):
                 empty = pa.RecordBatch.from_pylist([], pa.schema([each.field for each in every]))
                 pruned = len(wanted) < len(every)
                 batches = (
-                    (batch.select(wanted), partial(_same, batch)) if pruned else (batch, None)
+                    (batch.select(wanted), partial(same, batch)) if pruned else (batch, None)
                     for batch in reading(rows)
                 )
                 yield from blocks_of(batches, part, empty.select(wanted))
@@ -351,7 +357,3 @@ class SQLInputAdapter(InputAdapter):
         keys = f"{name} >= {reader.key(part.start, kind)} AND {name} < {reader.key(part.end, kind)}"
         # Of the order, those without a key are the first.
         return f" WHERE {keys}" if shard.index else f" WHERE ({keys} OR {name} IS NULL)"
-
-
-def _same(batch: pa.RecordBatch) -> pa.RecordBatch:
-    return batch

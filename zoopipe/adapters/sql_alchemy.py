@@ -11,9 +11,9 @@ from uuid import UUID
 
 import pyarrow as pa
 
-from zoopipe.adapters.sql_read import Column as ReadColumn
 from zoopipe.adapters.sql_read import KeyKind, Reader, Wanted, check_twice
 from zoopipe.adapters.sql_uris import DatabaseURI
+from zoopipe.adapters.table_blocks import ReadColumn
 from zoopipe.adapters.tables import COMMITS, Column, Database, Table
 from zoopipe.conform import conform_rows
 from zoopipe.errors import InputError, MissingExtraError, OutputError

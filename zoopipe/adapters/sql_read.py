@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from zoopipe.adapters.sql_database import affinity, connect, numeric
 from zoopipe.adapters.sql_uris import DatabaseURI
-from zoopipe.adapters.table_blocks import durations_of, file_identity
-from zoopipe.adapters.tables import Table
+from zoopipe.adapters.table_blocks import ReadColumn, durations_of, file_identity
+from zoopipe.adapters.tables import Table, quoted
 from zoopipe.columns import encoded_field
 from zoopipe.errors import InputError
 
@@ -23,18 +23,6 @@ KeyKind = Literal["integer", "date", "timestamp", "timestamptz"]
 # So many, of 100 bytes, are a block.
 _BATCH_BYTES = 1 << 20
 _BATCH_ROWS = 16_384
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column: the field that it is read as, and how a SELECT asks for it."""
-
-    field: pa.Field
-    sql: str
-
-    @property
-    def name(self) -> str:
-        return str(self.field.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +43,6 @@ class Wanted:
         if self.table is None:
             return f"({self.query}\n) AS _zoopipe_query"
         return ".".join(map(quoted, self.table.path))
-
-
-def quoted(name: str) -> str:
-    """A name as statements hold it."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 class Reader(ABC):
@@ -105,7 +88,7 @@ class Reader(ABC):
         self.close()
 
     @abstractmethod
-    def columns(self) -> list[Column]:
+    def columns(self) -> list[ReadColumn]:
         """The columns of what is read."""
 
     @abstractmethod
@@ -121,7 +104,7 @@ class Reader(ABC):
         """A text that changes when what is read may have."""
 
     @abstractmethod
-    def key_kind(self, column: Column) -> KeyKind | None:
+    def key_kind(self, column: ReadColumn) -> KeyKind | None:
         """What the keys of a partition column are."""
 
     @abstractmethod
@@ -140,7 +123,7 @@ class Reader(ABC):
 
     @abstractmethod
     def batches(
-        self, columns: Sequence[Column], where: str, order: str
+        self, columns: Sequence[ReadColumn], where: str, order: str
     ) -> Iterator[pa.RecordBatch]:
         """The rows, in the fields of their columns."""
 
@@ -157,7 +140,7 @@ class PostgreSQLReader(Reader):
         self.rows("SET LOCAL synchronize_seqscans = off")
         self.rows("SET LOCAL max_parallel_workers_per_gather = 0")
 
-    def columns(self) -> list[Column]:
+    def columns(self) -> list[ReadColumn]:
         with self.cursor() as cursor:
             cursor.execute(f"SELECT * FROM {self.wanted.text} LIMIT 0")
             schema = cursor.fetch_record_batch().schema
@@ -176,7 +159,7 @@ class PostgreSQLReader(Reader):
         ((text,),) = self.rows("SELECT pg_current_snapshot()::text")
         return f"snapshot {text}"
 
-    def key_kind(self, column: Column) -> KeyKind | None:
+    def key_kind(self, column: ReadColumn) -> KeyKind | None:
         kind = column.field.type
         if pa.types.is_integer(kind):
             return "integer"
@@ -212,7 +195,7 @@ class PostgreSQLReader(Reader):
             return [row[0] for row in cursor.fetchall()] in (["r"], ["p"], ["m"])
 
     def batches(
-        self, columns: Sequence[Column], where: str, order: str
+        self, columns: Sequence[ReadColumn], where: str, order: str
     ) -> Iterator[pa.RecordBatch]:
         schema = pa.schema([column.field for column in columns])
         select = ", ".join(column.sql for column in columns)
@@ -229,27 +212,27 @@ class PostgreSQLReader(Reader):
                 yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _postgres_column(field: pa.Field) -> Column:
+def _postgres_column(field: pa.Field) -> ReadColumn:
     name, kind = quoted(field.name), field.type
     if isinstance(kind, pa.JsonType):
-        return Column(encoded_field(field.name, "json"), name)
+        return ReadColumn(encoded_field(field.name, "json"), name)
     if getattr(kind, "type_name", "") == "numeric":
         decimal = numeric(field)
-        return Column(pa.field(field.name, decimal or pa.string()), name)
+        return ReadColumn(pa.field(field.name, decimal or pa.string()), name)
     if kind == pa.month_day_nano_interval():
-        return Column(pa.field(field.name, pa.duration("us")), name)
+        return ReadColumn(pa.field(field.name, pa.duration("us")), name)
     if isinstance(kind, pa.UuidType):
-        return Column(pa.field(field.name, kind), name)
+        return ReadColumn(pa.field(field.name, kind), name)
     if isinstance(kind, pa.BaseExtensionType):
-        return Column(pa.field(field.name, pa.string()), f"{name}::text AS {name}")
+        return ReadColumn(pa.field(field.name, pa.string()), f"{name}::text AS {name}")
     if pa.types.is_list(kind) and isinstance(kind.value_type, pa.BaseExtensionType):
-        return Column(encoded_field(field.name, "json"), f"to_json({name}) AS {name}")
+        return ReadColumn(encoded_field(field.name, "json"), f"to_json({name}) AS {name}")
     if pa.types.is_nested(kind):
         plain = pa.types.is_list(kind) and not pa.types.is_nested(kind.value_type)
         if plain:
-            return Column(pa.field(field.name, pa.list_(kind.value_type)), name)
-        return Column(encoded_field(field.name, "json"), f"to_json({name}) AS {name}")
-    return Column(pa.field(field.name, kind), name)
+            return ReadColumn(pa.field(field.name, pa.list_(kind.value_type)), name)
+        return ReadColumn(encoded_field(field.name, "json"), f"to_json({name}) AS {name}")
+    return ReadColumn(pa.field(field.name, kind), name)
 
 
 def _postgres_array(array: pa.Array, field: pa.Field) -> pa.Array:
@@ -280,16 +263,16 @@ def check_twice(names: Sequence[str], source: str) -> None:
 class SQLiteReader(Reader):
     """Reads SQLite, whose columns may hold anything: each by the type that it is declared with."""
 
-    def columns(self) -> list[Column]:
+    def columns(self) -> list[ReadColumn]:
         kinds = self._declared()
         found = []
         for name in self._names():
             kind = kinds.get(name, pa.null())
             text = quoted(name)
             if pa.types.is_null(kind):
-                found.append(Column(pa.field(name, pa.string()), _as_text(text)))
+                found.append(ReadColumn(pa.field(name, pa.string()), _as_text(text)))
             else:
-                found.append(Column(pa.field(name, kind), text))
+                found.append(ReadColumn(pa.field(name, kind), text))
         return found
 
     def _names(self) -> list[str]:
@@ -324,7 +307,7 @@ class SQLiteReader(Reader):
     def identity(self) -> str:
         return file_identity(self.wanted.uri.path, "-wal")
 
-    def key_kind(self, column: Column) -> KeyKind | None:
+    def key_kind(self, column: ReadColumn) -> KeyKind | None:
         return "integer" if pa.types.is_integer(column.field.type) else None
 
     def key(self, value: int, kind: KeyKind) -> str:
@@ -345,7 +328,7 @@ class SQLiteReader(Reader):
         return True
 
     def batches(
-        self, columns: Sequence[Column], where: str, order: str
+        self, columns: Sequence[ReadColumn], where: str, order: str
     ) -> Iterator[pa.RecordBatch]:
         schema = pa.schema([column.field for column in columns])
         # ADBC takes a column's type from its first values, which may be null: the first row is ours.
@@ -389,7 +372,7 @@ def _stored(kind: pa.DataType) -> str:
 _FIRST = {"integer": "0", "real": "0.5", "text": "'x'", "blob": "x'00'"}
 
 
-def _odd(column: Column) -> str:
+def _odd(column: ReadColumn) -> str:
     """Says, of a row, that a column's value is of another kind than it is declared with."""
     kind, name = _stored(column.field.type), quoted(column.name)
     if column.sql != name:

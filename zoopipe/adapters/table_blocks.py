@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,6 +15,23 @@ from zoopipe.arrays import durations
 from zoopipe.errors import DeclarationError, InputError
 
 Whole = Callable[[], pa.RecordBatch]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadColumn:
+    """A column: the field that it is read as, and how a SELECT asks for it."""
+
+    field: pa.Field
+    sql: str
+
+    @property
+    def name(self) -> str:
+        return str(self.field.name)
+
+
+def same(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch, for blocks that have all columns at hand."""
+    return batch
 
 
 def check_source(query: str | None, table_name: str | None) -> tuple[str | None, Table | None]:

@@ -38,6 +38,11 @@ WAIT_S = 300.0
 _LOOK_AGAIN_S = 0.05
 
 
+def quoted(name: str) -> str:
+    """A name as statements of standard SQL hold it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A database, by what may be shown of it.
@@ -100,7 +105,7 @@ class Database(ABC):
 
     def quoted(self, name: str) -> str:
         """A name as statements hold it."""
-        return '"' + name.replace('"', '""') + '"'
+        return quoted(name)
 
     def name_of(self, table: Table) -> str:
         """A table's name as statements hold it."""
