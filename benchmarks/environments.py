@@ -15,7 +15,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 # Files in contenders/ that contenders import; they run no jobs.
-_SHARED = ("functions", "models", "running")
+_SHARED = ("functions", "loading", "models", "postgres_server", "running")
 _ENVIRONMENTS = HERE / ".envs"
 _STAMP = "installed.txt"
 

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
+from postgres import Server, postgres
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Server]:
+    """A PostgreSQL of the tests' own."""
+    with postgres() as server:
+        yield server
 
 
 def pytest_terminal_summary(

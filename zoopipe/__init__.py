@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from zoopipe.adapters.arrow import ArrowInputAdapter, ArrowOutputAdapter
     from zoopipe.adapters.base import InputAdapter, OutputAdapter
     from zoopipe.adapters.csv import CSVInputAdapter, CSVOutputAdapter
+    from zoopipe.adapters.duckdb import DuckDBInputAdapter, DuckDBOutputAdapter
     from zoopipe.adapters.excel import ExcelInputAdapter, ExcelOutputAdapter
     from zoopipe.adapters.formats import Format, adapter_for
     from zoopipe.adapters.frames import FrameInputAdapter, FrameOutputAdapter
     from zoopipe.adapters.json import JSONInputAdapter, JSONOutputAdapter
     from zoopipe.adapters.parquet import ParquetInputAdapter, ParquetOutputAdapter
     from zoopipe.adapters.python import PyGeneratorInputAdapter, PyGeneratorOutputAdapter
+    from zoopipe.adapters.sql import SQLInputAdapter, SQLOutputAdapter
     from zoopipe.errors import (
         DeclarationError,
         EngineError,
@@ -58,12 +60,14 @@ _HOMES = {
     "zoopipe.adapters.arrow": ("ArrowInputAdapter", "ArrowOutputAdapter"),
     "zoopipe.adapters.base": ("InputAdapter", "OutputAdapter"),
     "zoopipe.adapters.csv": ("CSVInputAdapter", "CSVOutputAdapter"),
+    "zoopipe.adapters.duckdb": ("DuckDBInputAdapter", "DuckDBOutputAdapter"),
     "zoopipe.adapters.formats": ("Format", "adapter_for"),
     "zoopipe.adapters.excel": ("ExcelInputAdapter", "ExcelOutputAdapter"),
     "zoopipe.adapters.frames": ("FrameInputAdapter", "FrameOutputAdapter"),
     "zoopipe.adapters.json": ("JSONInputAdapter", "JSONOutputAdapter"),
     "zoopipe.adapters.parquet": ("ParquetInputAdapter", "ParquetOutputAdapter"),
     "zoopipe.adapters.python": ("PyGeneratorInputAdapter", "PyGeneratorOutputAdapter"),
+    "zoopipe.adapters.sql": ("SQLInputAdapter", "SQLOutputAdapter"),
     "zoopipe.errors": (
         "DeclarationError",
         "EngineError",
@@ -111,6 +115,8 @@ __all__ = [
     "ColumnHook",
     "DaskEngine",
     "DeclarationError",
+    "DuckDBInputAdapter",
+    "DuckDBOutputAdapter",
     "EngineError",
     "EntryStatus",
     "EntryTypedDict",
@@ -149,6 +155,8 @@ __all__ = [
     "RetryPolicy",
     "RunFailed",
     "RunStopped",
+    "SQLInputAdapter",
+    "SQLOutputAdapter",
     "ShardEntry",
     "SingleThreadExecutor",
     "WorkerLostError",

@@ -242,6 +242,22 @@ def with_elements(lists: pa.ListArray, elements: pa.Array) -> pa.ListArray:
     return pa.ListArray.from_arrays(list_offsets(lists), elements, mask=mask)
 
 
+def durations(intervals: pa.Array) -> pa.Array:
+    """Intervals of days and less as microseconds.
+
+    Raises:
+        ValueError: one has months, which are not of one length.
+    """
+    spans: list[int | None] = []
+    for value in intervals.to_pylist():
+        if value is not None and value.months:
+            raise ValueError("months are not of one length")
+        spans.append(
+            None if value is None else value.days * 86_400_000_000 + value.nanoseconds // 1000
+        )
+    return int64_array(spans).view(pa.duration("us"))
+
+
 def map_parts(maps: pa.MapArray) -> tuple[pa.Int32Array, pa.Array, pa.Array]:
     """Where each map begins and the last one ends, and all keys and items that these count."""
     kind = maps.type

@@ -18,7 +18,7 @@ from zoopipe.runtime.recovery import begin
 from zoopipe.runtime.registry import default_engine
 from zoopipe.runtime.retry import RetryPolicy, Supervision
 from zoopipe.runtime.supervise import Supervisor
-from zoopipe.storage.objects import target_of
+from zoopipe.runtime.tables import check_declared
 
 
 class PipeManager:
@@ -28,7 +28,8 @@ class PipeManager:
     on its way, and leaves nothing running and, without `resume`, nothing staged.
 
     Args:
-        pipes: at least one; no two may write the same file.
+        pipes: at least one; no two may write the same file. Pipes with tables of one database are
+            published together.
         engine: where attempts run; by default processes on this machine.
         retries: what is done about lost workers; by default each shard is tried three times.
         stall_timeout_s: after how many seconds without progress the log says that a shard stalls.
@@ -38,7 +39,7 @@ class PipeManager:
             run of the same plan has done.
 
     Raises:
-        DeclarationError: there is no pipe, or two outputs are the same file.
+        DeclarationError: there is no pipe, two outputs are the same file, or tables cannot be loaded together.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class PipeManager:
             raise DeclarationError(f"pipes must be a list of at least one Pipe, not {pipes!r}")
         if engine is not None and not isinstance(engine, BaseEngine):
             raise DeclarationError(f"engine must be a BaseEngine, not {engine!r}")
-        _check_targets(self._pipes)
+        check_declared(self._pipes)
         if retries is not None and not isinstance(retries, RetryPolicy):
             raise DeclarationError(f"retries must be a RetryPolicy, not {retries!r}")
         self._engine = engine or default_engine()
@@ -116,7 +117,13 @@ class PipeManager:
         """
         if self.is_running:
             raise RuntimeError("the manager is already running")
-        planned = begin(plan_pipes(self._pipes, self._shards, self._merge), self._resume)
+        plans = plan_pipes(self._pipes, self._shards, self._merge)
+        try:
+            planned = begin(plans, self._resume)
+        except BaseException:
+            for pipe in plans:
+                pipe.input.close()
+            raise
         try:
             self._run = self._engine.start(planned, self._supervision)
         except BaseException:
@@ -212,19 +219,3 @@ class PipeManager:
 
     def __repr__(self) -> str:
         return f"PipeManager({len(self._pipes)} pipes, {type(self._engine).__name__})"
-
-
-def _check_targets(pipes: Sequence[Pipe]) -> None:
-    """Refuses two outputs that are one file: the later would replace the earlier."""
-    taken: dict[str, str] = {}
-    for index, pipe in enumerate(pipes):
-        for role, adapter in (
-            ("output", pipe.output_adapter),
-            ("error output", pipe.error_output_adapter),
-        ):
-            if adapter is None:
-                continue
-            target, user = target_of(adapter.output), f"the {role} of pipe {index}"
-            if target in taken:
-                raise DeclarationError(f"{taken[target]} and {user} are the same file: {target}")
-            taken[target] = user

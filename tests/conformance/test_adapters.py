@@ -6,8 +6,11 @@ import csv
 import gzip
 import io
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
+import duckdb
 import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,12 +20,14 @@ from zoopipe import (
     ArrowOutputAdapter,
     CSVInputAdapter,
     CSVOutputAdapter,
+    DuckDBInputAdapter,
     ExcelInputAdapter,
     ExcelOutputAdapter,
     JSONInputAdapter,
     JSONOutputAdapter,
     ParquetInputAdapter,
     ParquetOutputAdapter,
+    SQLInputAdapter,
 )
 from zoopipe.testing import InputConformance, OutputConformance
 
@@ -65,6 +70,32 @@ class TestJSONArrayInput(InputConformance):
 
     def adapter(self, path: Path) -> JSONInputAdapter:
         return JSONInputAdapter(path)
+
+
+class TestDuckDBInput(InputConformance):
+    def write(self, path: Path, rows: list[dict[str, str]]) -> None:
+        with duckdb.connect(str(path)) as connection:
+            connection.execute("CREATE TABLE t (id VARCHAR, name VARCHAR)")
+            for row in rows:
+                connection.execute("INSERT INTO t VALUES (?, ?)", [row["id"], row["name"]])
+
+    def adapter(self, path: Path) -> DuckDBInputAdapter:
+        return DuckDBInputAdapter(path, table_name="t")
+
+
+class TestSQLiteInput(InputConformance):
+    def write(self, path: Path, rows: list[dict[str, str]]) -> None:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("CREATE TABLE t (id TEXT, name TEXT, at INTEGER)")
+            values = [(row["id"], row["name"], int(row["id"])) for row in rows]
+            connection.executemany("INSERT INTO t VALUES (?, ?, ?)", values)
+            connection.commit()
+
+    def adapter(self, path: Path) -> SQLInputAdapter:
+        query = 'SELECT id, name FROM t ORDER BY "at"'
+        return SQLInputAdapter(f"sqlite:///{path}", query=query)
+
+    can_be_cut = False
 
 
 class TestCSVOutput(OutputConformance):

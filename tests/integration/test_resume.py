@@ -280,7 +280,7 @@ def test_commit_that_was_cut_off_is_finished_by_the_next_run(tmp_path, source, r
 import os, signal
 from pathlib import Path
 from test_resume import manager_of, pipe_of
-from zoopipe.runtime import state
+from zoopipe.runtime import record
 from zoopipe.storage import staging
 
 renamed = []
@@ -293,12 +293,12 @@ def cut_off(staged, target):
     renamed.append(target)
 
 staging.publish = cut_off
-sync = state.sync_folder
+sync = record.sync_folder
 def sync_or_die(folder):
     if len(renamed) == 2:
         os.kill(os.getpid(), signal.SIGKILL)
     sync(folder)
-state.sync_folder = sync_or_die
+record.sync_folder = sync_or_die
 manager_of(pipe_of(Path({str(tmp_path)!r})), workers=2).run()
 """
     here = Path(__file__).parent

@@ -20,10 +20,11 @@ from zoopipe.errors import DeclarationError, InputError
 from zoopipe.reasons import Reason, Stage
 from zoopipe.rows import Row
 from zoopipe.storage.filesystems import LOCAL, Storage
+from zoopipe.storage.objects import target_of
 from zoopipe.storage.parts import Part, PartFile
 from zoopipe.storage.urls import is_url
 
-# Enough to tell a column's type from, where only values can tell it.
+#: Enough to tell a column's type from, where only values can tell it.
 SAMPLE_ROWS = 1000
 
 #: What the ends of a range count.
@@ -60,7 +61,8 @@ class Shard:
 
     `skip` and `limit` count records; `skip` is set only in the first shard, `limit` only in the last.
     `folder` is what relative paths are relative to: the working directory when the run was planned.
-    `schema` has all columns of the input, where the input has types.
+    `schema` has all columns of the input, where the input has types. `snapshot` is the state of the source
+    that all shards have to read, as its adapter says it; empty where it needs none.
     """
 
     index: int
@@ -69,6 +71,7 @@ class Shard:
     limit: int | None = None
     folder: str = ""
     schema: pa.Schema | None = None
+    snapshot: str = ""
 
     def file_of(self, part: FileRange) -> str:
         """The path or URL to open for a range; messages and rejects name it as the user did."""
@@ -79,6 +82,20 @@ class Shard:
         first, *rest = self.ranges
         moved = replace(first, start=offset, end=max(first.end, offset), exact=True)
         return replace(self, ranges=(moved, *rest))
+
+
+class Resource:
+    """Something open that a plan holds on to; a copy of the plan in another process has none.
+
+    Args:
+        close: closes it; safe to call twice.
+    """
+
+    def __init__(self, close: Callable[[], None]) -> None:
+        self.close = close
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return type(None), ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +112,8 @@ class InputPlan:
         why_whole: the reason for a single shard where more were asked for.
         identity: for each source a text that changes with its content: its size and when it was
             written, an etag.
+        resource: what has to stay open while shards are read, such as the transaction whose state they
+            read; of this process alone.
     """
 
     shards: tuple[Shard, ...]
@@ -105,6 +124,12 @@ class InputPlan:
     head: tuple[str, ...] | None = None
     schema: pa.Schema | None = None
     identity: Mapping[str, str] = field(default_factory=dict)
+    resource: Resource | None = field(default=None, compare=False, repr=False)
+
+    def close(self) -> None:
+        """Gives back what was kept open; safe to call twice."""
+        if self.resource is not None:
+            self.resource.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,6 +408,14 @@ class OutputAdapter(ABC):
     def output(self) -> str:
         """The path or URL that the user named."""
 
+    def target(self) -> str:
+        """What is published, and beside which is staged: a resolved path, or a URL.
+
+        Raises:
+            OutputError: it is there and is no regular file.
+        """
+        return target_of(self.output)
+
     def at(self, output: str) -> OutputAdapter:
         """The same adapter for another file.
 
@@ -405,6 +438,14 @@ class OutputAdapter(ABC):
         Raises:
             DeclarationError: the columns are not known, and the format needs them.
         """
+
+    def stores(self, schema: pa.Schema) -> pa.Schema:
+        """The schema in which a `typed` output holds rows of another: its own types for those.
+
+        Raises:
+            DeclarationError, OutputError: there is no place for such rows.
+        """
+        return schema
 
     def lacks(self, columns: Sequence[str]) -> list[str]:
         """Those of `columns` that the output has no place for, so that rows with them are refused."""

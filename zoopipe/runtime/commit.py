@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import wait
 from dataclasses import replace
@@ -9,12 +10,14 @@ from dataclasses import replace
 import pyarrow as pa
 
 from zoopipe.adapters.base import OutputAdapter
+from zoopipe.adapters.tables import TableOutputAdapter, stored
 from zoopipe.columns import is_record_batch
 from zoopipe.errors import LedgerError, OutputError
 from zoopipe.runtime.piperun import PipeRun
 from zoopipe.runtime.plan import PlannedPipe
 from zoopipe.runtime.schemas import found_reject_schema
-from zoopipe.runtime.state import Output
+from zoopipe.runtime.state import Load, Output
+from zoopipe.runtime.tables import Loading, tables_of
 from zoopipe.runtime.task import ShardResult
 from zoopipe.runtime.threads import in_thread
 from zoopipe.stages.rejects import META_NAMES, renumbered
@@ -25,6 +28,26 @@ from zoopipe.values import rows_of
 # Rejects are encoded by about so much, as blocks are read. By the few rows of a batch as it was staged,
 # 20,000 of them (150 batches) take 70 ms, by 1 MiB 20.
 _ENCODED_BYTES = 1 << 20
+
+
+def commit_all(runs: Sequence[PipeRun]) -> list[tuple[Part, ...]]:
+    """Publishes pipes that are published together: one pipe, or those with tables of one database.
+
+    Returns:
+        What was published of each: files, or tables with the rows that they were given.
+
+    Raises:
+        LedgerError, OutputError: as for `commit`; nothing has happened, unless the `state.is_committed` of a
+            pipe says that something has, or may have.
+    """
+    if not any(tables_of(run.planned.pipe) for run in runs):
+        return [commit(run) for run in runs]
+    outputs = [_finished_outputs(run) for run in runs]
+    for run in runs:
+        # All is read; a transaction that reads a table would keep it from being replaced.
+        run.planned.input.close()
+    Loading([(run.planned, each) for run, each in zip(runs, outputs, strict=True)]).commit()
+    return [_published(each) for each in outputs]
 
 
 def commit(run: PipeRun) -> tuple[Part, ...]:
@@ -42,25 +65,32 @@ def commit(run: PipeRun) -> tuple[Part, ...]:
         LedgerError: a staged file is not what its worker wrote.
         OutputError: the disk is full or failed, or the target's folder vanished.
     """
+    outputs = _finished_outputs(run)
+    run.planned.state.commit(outputs)
+    return _published(outputs)
+
+
+def _published(outputs: Sequence[Output]) -> tuple[Part, ...]:
+    return tuple(part for output in outputs for part in output.published)
+
+
+def _finished_outputs(run: PipeRun) -> list[Output]:
+    """Makes whole what is staged of a pipe, its rejects first, and looks at the targets of files."""
     planned = run.planned
     # Two files, each with bytes to move and a disk to wait for.
     rejects = in_thread(lambda: _finish_rejects(run), "zoopipe-rejects")
     try:
-        written = _finish_output(run)
+        outputs = [_finish_output(run)]
     finally:
         wait([rejects])
-    outputs = [_output(planned.staging, written, planned.merge, rejects=False)]
-    if planned.reject_staging is not None:
-        files = rejects.result()
-        outputs.insert(0, _output(planned.reject_staging, files, planned.merge, rejects=True))
-    published = tuple(part for output in outputs for _, part in output.moves)
+    if (found := rejects.result()) is not None:
+        outputs.insert(0, found)
     for output in outputs:
         home = planned.reject_staging if output.rejects else planned.staging
         assert home is not None, "rejects have a staging"
         for _, part in output.moves:
             home.check(part.path)
-    planned.state.commit(outputs)
-    return published
+    return outputs
 
 
 def _output(home: Staging, files: Sequence[Part], merge: bool, rejects: bool) -> Output:
@@ -75,24 +105,47 @@ def _output(home: Staging, files: Sequence[Part], merge: bool, rejects: bool) ->
     return Output(rejects, moves, home.published_beyond(len(files)))
 
 
-def _finish_output(run: PipeRun) -> list[Part]:
-    """Makes the staged parts whole files, to be published in this order."""
+def _finish_output(run: PipeRun) -> Output:
+    """Makes the staged parts whole files, to be published in this order; those of a table stay as they are."""
     planned = run.planned
     parts = [result.part for result in run.results if result.part is not None]
+    adapter, schema = planned.pipe.output_adapter, planned.output_schema
+    if isinstance(adapter, TableOutputAdapter):
+        return _load(adapter, planned.staging, parts, schema, rejects=False)
     groups = [parts] if planned.merge else [[part] for part in parts]
-    adapter = planned.pipe.output_adapter
     files = [
         _finished(
             adapter,
             _whole(planned, planned.staging, leader, number, adapter),
             leader,
             rest,
-            planned.output_schema,
+            schema,
         )
         for number, (leader, *rest) in enumerate(groups, 1)
     ]
     _check_rows(adapter, files, sum(part.rows for part in parts))
-    return files
+    return _output(planned.staging, files, planned.merge, rejects=False)
+
+
+def _load(
+    adapter: TableOutputAdapter,
+    home: Staging,
+    parts: Sequence[Part],
+    schema: pa.Schema | None,
+    rejects: bool,
+) -> Output:
+    """What a table is given, each part compared with its checksum."""
+    assert schema is not None, "a table is given a schema"
+    for part in parts:
+        if not os.path.exists(part.path):
+            raise OutputError(
+                f"{part.path} is not here, where the driver looks for what a worker has staged for "
+                f"{adapter.output}: the folder {home.folder.parent} has to be one that all nodes share"
+            )
+        home.check_part(part)
+    rows, size = sum(part.rows for part in parts), sum(part.size_bytes for part in parts)
+    whole = Part(home.target, rows, size, "")
+    return Output(rejects, load=Load(adapter, stored(adapter, schema), parts, whole))
 
 
 def _whole(
@@ -118,11 +171,11 @@ def _finished(
         raise
 
 
-def _finish_rejects(run: PipeRun) -> list[Part]:
+def _finish_rejects(run: PipeRun) -> Output | None:
     """Writes staged rejects in the format of the error output, numbered in the whole input."""
     planned, adapter = run.planned, run.planned.pipe.error_output_adapter
     if adapter is None or planned.reject_staging is None:
-        return []
+        return None
     home = planned.reject_staging
     for result in run.results:
         if result.rejects is not None:
@@ -135,10 +188,13 @@ def _finish_rejects(run: PipeRun) -> list[Part]:
         if not groups or not planned.merge:
             groups.append([])
         groups[-1].append(numbered)
-    return [
+    files = [
         _write_rejects(planned, home, adapter, group, number, schema)
         for number, group in enumerate(groups, 1)
     ]
+    if isinstance(adapter, TableOutputAdapter):
+        return _load(adapter, home, files, schema, rejects=True)
+    return _output(home, files, planned.merge, rejects=True)
 
 
 def _write_rejects(
@@ -165,6 +221,8 @@ def _write_rejects(
         raise
     rejected = sum(result.counts.rejected for result, _ in group)
     _check_rows(adapter, [whole], rejected)
+    if isinstance(adapter, TableOutputAdapter):
+        return whole
     file = _whole(planned, home, whole, number, adapter)
     return _finished(adapter, file, whole, [], schema)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -78,7 +79,10 @@ def diagnose(engine: BaseEngine, pipes: Sequence[Pipe] = ()) -> Diagnosis:
         InputError, OutputError: the driver cannot read an input or write an output.
     """
     planned = plan_pipes(pipes, 1, True)
-    with take_targets(planned):
+    with ExitStack() as stack:
+        for each in planned:
+            stack.callback(each.input.close)
+        stack.enter_context(take_targets(planned))
         parcels = _parcels(planned)
         answers = engine.survey(partial(examine, parcels, engine.libraries))
     ours = versions(engine.libraries)

@@ -16,6 +16,7 @@ import sys
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from zoopipe.adapters.base import InputPlan
@@ -36,9 +37,11 @@ _OURS = ("zoopipe", "zoopipe_multiprocess", "zoopipe_ray", "zoopipe_dask")
 
 def fingerprint(pipe: Pipe, plan: InputPlan, merge: bool) -> dict[str, str]:
     """What a run writes, by the names that a person knows the parts of it by."""
+    # Another transaction of the same state has another name.
+    shards = [replace(shard, snapshot="") for shard in plan.shards]
     found = {
         "the input's options": _digest(pipe.input_adapter),
-        "the shards": f"{len(plan.shards)}, {_digest((plan.shards, plan.columns))}",
+        "the shards": f"{len(plan.shards)}, {_digest((tuple(shards), plan.columns))}",
         "the model": _digest(pipe.schema_model),
         "the hooks before validation": _digest(pipe.pre_validation_hooks),
         "the hooks after validation": _digest(pipe.post_validation_hooks),

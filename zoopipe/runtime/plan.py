@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from zoopipe.adapters.base import InputPlan, OutputAdapter
+from zoopipe.adapters.tables import TableOutputAdapter
 from zoopipe.errors import DeclarationError, OutputError
 from zoopipe.runtime.fingerprint import fingerprint
 from zoopipe.runtime.schemas import (
@@ -79,8 +81,10 @@ class PlannedPipe:
         Args:
             is_done: whether the pipe is published.
 
-        Effect: they are gone, unless a resume is to find them, or whoever finishes the commit.
+        Effect: they are gone, unless a resume is to find them, or whoever finishes the commit; the input is
+            closed.
         """
+        self.input.close()
         stays = not is_done and (self.resumes or self.state.is_committed)
         for staging in self.stagings:
             if stays:
@@ -89,6 +93,19 @@ class PlannedPipe:
                 staging.remove()
         if not stays and self.pipe.output_adapter.taker is not None:
             self.pipe.output_adapter.taker.leave()
+
+
+def _staging_of(adapter: OutputAdapter, taken: Counter[str]) -> Staging:
+    """A staging folder for each output of the run, also of those that write one table.
+
+    All runs take the first of a table's: who holds it has the table.
+    """
+    target = adapter.target()
+    if not isinstance(adapter, TableOutputAdapter):
+        return staging_of(target, adapter.storage)
+    taken[target] += 1
+    number = taken[target]
+    return Staging(target if number == 1 else f"{target}~{number}")
 
 
 def plan_pipes(pipes: Sequence[Pipe], shards: int, merge: bool) -> list[PlannedPipe]:
@@ -105,11 +122,32 @@ def plan_pipes(pipes: Sequence[Pipe], shards: int, merge: bool) -> list[PlannedP
         InputError: an input is missing, cannot be read or has no usable header.
         OutputError: an output cannot be written.
     """
-    return [_plan_pipe(index, pipe, shards, merge) for index, pipe in enumerate(pipes)]
+    taken: Counter[str] = Counter()
+    planned: list[PlannedPipe] = []
+    try:
+        for index, pipe in enumerate(pipes):
+            planned.append(_plan_pipe(index, pipe, shards, merge, taken))
+    except BaseException:
+        for each in planned:
+            each.input.close()
+        raise
+    return planned
 
 
-def _plan_pipe(index: int, pipe: Pipe, shards: int, merge: bool) -> PlannedPipe:
+def _plan_pipe(
+    index: int, pipe: Pipe, shards: int, merge: bool, taken: Counter[str]
+) -> PlannedPipe:
     plan = pipe.input_adapter.plan(shards)
+    try:
+        return _planned(index, pipe, plan, shards, merge, taken)
+    except BaseException:
+        plan.close()
+        raise
+
+
+def _planned(
+    index: int, pipe: Pipe, plan: InputPlan, shards: int, merge: bool, taken: Counter[str]
+) -> PlannedPipe:
     if plan.why_whole and shards > 1:
         logger.warning(
             "pipe %d runs as one shard, %d were asked for: %s (%r)",
@@ -118,11 +156,11 @@ def _plan_pipe(index: int, pipe: Pipe, shards: int, merge: bool) -> PlannedPipe:
             plan.why_whole,
             pipe.input_adapter,
         )
-    staging = _staging(pipe.output_adapter)
+    staging = _staging_of(pipe.output_adapter, taken)
     reject_staging, rejects = None, None
     if pipe.error_output_adapter is not None:
-        reject_staging = _staging(pipe.error_output_adapter)
-        if reject_staging.target == staging.target:
+        reject_staging = _staging_of(pipe.error_output_adapter, taken)
+        if pipe.error_output_adapter.target() == pipe.output_adapter.target():
             raise OutputError(f"output and error output are both {staging.target}")
         rejects = reject_schema(pipe.input_adapter, pipe.error_output_adapter, plan)
     if not merge:
@@ -148,10 +186,6 @@ def _plan_pipe(index: int, pipe: Pipe, shards: int, merge: bool) -> PlannedPipe:
     )
     _check_columns(planned)
     return planned
-
-
-def _staging(adapter: OutputAdapter) -> Staging:
-    return staging_of(adapter.output, adapter.storage)
 
 
 def _needs_numbers(pipe: Pipe) -> bool:

@@ -8,16 +8,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zoopipe.errors import LedgerError, OutputError, ResumeError
 from zoopipe.runtime.fingerprint import differences
 from zoopipe.runtime.plan import PlannedPipe
-from zoopipe.runtime.state import Committing, Finished, State, at_home, finish_commit, read_state
+from zoopipe.runtime.record import finish_commit, take_back
+from zoopipe.runtime.state import Finished, State, StateFile, at_home, read_state
+from zoopipe.runtime.tables import check_tables, forget, was_loaded
 from zoopipe.storage.objects import staging_at, staging_folders_of
-from zoopipe.storage.parts import Part, writing
+from zoopipe.storage.parts import writing
 from zoopipe.storage.staging import Staging
 from zoopipe.storage.stores import Overtaken
 from zoopipe.storage.urls import found_from, is_local, seen_from
+
+if TYPE_CHECKING:
+    from zoopipe.pipe import Pipe
 
 logger = logging.getLogger(__name__)
 
@@ -58,11 +64,12 @@ def begin(planned: Sequence[PlannedPipe], resume: bool) -> list[PlannedPipe]:
         ResumeError: the earlier run was of another plan.
     """
     with take_targets(planned) as undo:
-        found = [_recover(pipe.staging, pipe.reject_staging) for pipe in planned]
+        found = [_recover(each.staging, each.reject_staging, each.pipe) for each in planned]
         ready = [
-            _resumed(pipe, state) if resume else pipe
+            _resumed(pipe, state) if resume else _unless_loaded(pipe, state)
             for pipe, state in zip(planned, found, strict=True)
         ]
+        check_tables(pipe for pipe in ready if not pipe.published)
         for pipe in ready:
             _make_ready(pipe)
         undo.pop_all()
@@ -110,14 +117,18 @@ def _owner_of(folder: Path) -> Path | None:
     return owner.folder if is_its else None
 
 
-def _recover(staging: Staging, reject_staging: Staging | None) -> State | None:
+def _recover(
+    staging: Staging, reject_staging: Staging | None, pipe: Pipe | None = None
+) -> State | None:
     """Finishes the commit of a dead run that had come so far, and says what that run had done.
 
     Args:
         staging, reject_staging: locked by this process.
+        pipe: that which is about to be run.
 
     Raises:
-        OutputError: a rename failed; nothing is lost, and this can be tried again.
+        OutputError: a rename failed, or a database cannot be asked; nothing is lost, and this can be tried
+            again.
     """
     state = read_state(staging)
     if state is None or state.committing is None:
@@ -128,6 +139,7 @@ def _recover(staging: Staging, reject_staging: Staging | None) -> State | None:
             f"cannot write {staging.target}: a run of another user was cut off while it published it; "
             f"that user's `zoopipe clean {staging.target}` finishes it"
         )
+    record = state.committing
     with ExitStack() as stack:
         rejects = state.begun.rejects_beside(staging)
         if rejects is not None and (reject_staging is None or reject_staging.target != rejects):
@@ -136,17 +148,49 @@ def _recover(staging: Staging, reject_staging: Staging | None) -> State | None:
             reject_staging.acquire()
             stack.callback(reject_staging.remove)
         try:
-            finish_commit(state.committing, staging, reject_staging)
+            if state.has_happened:
+                forget(record, pipe)
+            elif record.database is not None and not was_loaded(
+                record, StateFile(staging, reject_staging), pipe
+            ):
+                take_back(record, reject_staging)
+                return replace(state, committing=None)
+            finish_commit(record, staging, reject_staging)
         except ValueError as error:
             raise OutputError(f"cannot read the state in {staging.folder}: {error}") from error
         except Overtaken as error:
-            # What it had done is of no use: another run's result is there.
+            # What it had done is of no use: another run's result is there. What it loaded is loaded.
             logger.warning("%s; the run that was cut off is given up", error)
-            return None
+            return state if record.tables else None
     logger.warning(
         "%s: an earlier run was cut off while it published; that is done", staging.target
     )
     return state
+
+
+def _unless_loaded(planned: PlannedPipe, state: State | None) -> PlannedPipe:
+    """A pipe that is run anew, unless a dead run has loaded all of just this into a table.
+
+    To replace a file a second time is no harm; rows of a table would be there twice.
+    """
+    if state is None or state.committing is None or not state.committing.tables:
+        return planned
+    differ = differences(state.begun.plan, planned.plan)
+    if differ:
+        logger.warning(
+            "pipe %d: an earlier run, which was cut off, has loaded its rows into %s; this one differs from it "
+            "(%s), and is run",
+            planned.index,
+            planned.pipe.output_adapter.output,
+            "; ".join(differ),
+        )
+        return planned
+    logger.warning(
+        "pipe %d: an earlier run of the same plan has loaded all of it, and was cut off before it could say "
+        "so; it is not loaded again",
+        planned.index,
+    )
+    return _published(planned, state)
 
 
 def _resumed(planned: PlannedPipe, state: State | None) -> PlannedPipe:
@@ -164,8 +208,7 @@ def _resumed(planned: PlannedPipe, state: State | None) -> PlannedPipe:
             # It is published; of another plan it is nothing to go on with.
             return planned
         logger.info("pipe %d: an earlier run has done everything", planned.index)
-        kept = tuple(_kept(planned, state, is_staged=False))
-        return replace(planned, kept=kept, published=_published(planned, state.committing))
+        return _published(planned, state)
     if differ:
         raise ResumeError(
             f"cannot resume the run on {planned.staging.target} that was cut off, for this one differs "
@@ -181,12 +224,21 @@ def _resumed(planned: PlannedPipe, state: State | None) -> PlannedPipe:
     return replace(planned, kept=kept)
 
 
-def _published(planned: PlannedPipe, record: Committing) -> tuple[Part, ...]:
+def _published(planned: PlannedPipe, state: State) -> PlannedPipe:
+    """A pipe of which a dead run has done, and published, everything."""
+    record = state.committing
+    assert record is not None, "it was published"
     homes = {False: planned.staging, True: planned.reject_staging or planned.staging}
-    return tuple(
-        replace(part, path=homes[move.rejects].beside(move.target))
-        for move, part in zip(record.moves, record.published, strict=True)
+    found = [(each.rejects, each.part) for each in record.tables]
+    found += [
+        (move.rejects, part) for move, part in zip(record.moves, record.published, strict=True)
+    ]
+    published = tuple(
+        replace(part, path=homes[rejects].beside(part.path))
+        for rejects, part in sorted(found, key=lambda each: not each[0])
     )
+    kept = tuple(_kept(planned, state, is_staged=False))
+    return replace(planned, kept=kept, published=published)
 
 
 def _kept(planned: PlannedPipe, state: State, is_staged: bool) -> Iterator[Finished]:

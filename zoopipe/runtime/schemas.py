@@ -47,7 +47,7 @@ def output_schema(pipe: Pipe, plan: InputPlan) -> pa.Schema | None:
     """
     adapter, model = pipe.output_adapter, pipe.schema_model
     if adapter.typed:
-        return adapter.schema or _types(pipe, plan)
+        return adapter.stores(adapter.schema or _types(pipe, plan))
     names = _model_columns(model, plan) if model is not None else plan.columns or plan.head
     return None if names is None else names_only(names)
 
@@ -128,7 +128,8 @@ def reject_schema(
     types = plan.schema or source.types(plan)
     originals = (each.with_name(original_name(each.name)) for each in types)
     # Of a record that did not parse no column is known.
-    return pa.schema([*(each.with_nullable(True) for each in originals), *META_SCHEMA])
+    fields = [*(each.with_nullable(True) for each in originals), *META_SCHEMA]
+    return adapter.stores(pa.schema(fields))
 
 
 def found_reject_schema(adapter: OutputAdapter, names: Sequence[str]) -> pa.Schema:
@@ -140,7 +141,8 @@ def found_reject_schema(adapter: OutputAdapter, names: Sequence[str]) -> pa.Sche
     if not adapter.typed:
         return names_only((*names, *META_NAMES))
     # A rejected value may be of any type.
-    return pa.schema([*(encoded_field(name, "json") for name in names), *META_SCHEMA])
+    fields = [*(encoded_field(name, "json") for name in names), *META_SCHEMA]
+    return adapter.stores(pa.schema(fields))
 
 
 def names_only(names: Sequence[str]) -> pa.Schema:

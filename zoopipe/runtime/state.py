@@ -17,11 +17,26 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
+import pyarrow as pa
+
 from zoopipe.adapters.base import Shard
+from zoopipe.adapters.tables import Place, TableOutputAdapter
 from zoopipe.errors import OutputError
 from zoopipe.redact import redact
+from zoopipe.runtime.record import (
+    Committing,
+    Loaded,
+    Move,
+    Stale,
+    finish_commit,
+    keep_old,
+    left,
+    publish,
+    publish_ahead,
+    take_back,
+)
 from zoopipe.runtime.task import ShardResult
-from zoopipe.storage.parts import Part, Upload, sync_folder, writing
+from zoopipe.storage.parts import Part, sync_folder, writing
 from zoopipe.storage.staging import Staging
 from zoopipe.storage.urls import found_from, name_of, seen_from
 
@@ -58,37 +73,10 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
-    """A staged file and the target that it becomes, by their names; `rejects` says of which output, `upload`
-    what an object store has to be told."""
+class Happened:
+    """The note that the transaction of a run is committed; from then on the database need not know it."""
 
-    staged: str
-    target: str
-    rejects: bool
-    upload: Upload | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Stale:
-    """A published part of an earlier run that this one has no part for; likewise."""
-
-    target: str
-    rejects: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Committing:
-    """The commit record.
-
-    Attributes:
-        moves: what is published, in order.
-        stale: what is removed after them.
-        published: what the targets hold when they are done; paths are names.
-    """
-
-    moves: tuple[Move, ...]
-    stale: tuple[Stale, ...]
-    published: tuple[Part, ...]
+    run: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +84,7 @@ class _Line:
     begun: Begun | None = None
     finished: Finished | None = None
     committing: Committing | None = None
+    happened: Happened | None = None
 
 
 @cache
@@ -113,26 +102,49 @@ class State:
         begun: its plan.
         finished: by shard, the last line counts.
         committing: its commit record, where it came so far.
+        has_happened: whether it is on record that its transaction was committed.
     """
 
     begun: Begun
     finished: dict[int, Finished] = field(default_factory=dict)
     committing: Committing | None = None
+    has_happened: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Staged parts that are loaded into a table, in this order.
+
+    Attributes:
+        part: what the table is given in all.
+    """
+
+    adapter: TableOutputAdapter
+    schema: pa.Schema
+    parts: Sequence[Part]
+    part: Part
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What is published of one of a pipe's two outputs.
+    """What is published of one of a pipe's two outputs: files, or a table.
 
     Attributes:
         rejects: whether it is the error output.
         moves: staged files, and what their targets will hold.
         stale: published parts of an earlier run that are removed.
+        load: what is loaded, of a table.
     """
 
     rejects: bool
-    moves: Sequence[tuple[str, Part]]
+    moves: Sequence[tuple[str, Part]] = ()
     stale: Sequence[str] = ()
+    load: Load | None = None
+
+    @property
+    def published(self) -> list[Part]:
+        """What readers will see."""
+        return [part for _, part in self.moves] + ([] if self.load is None else [self.load.part])
 
 
 class StateFile:
@@ -151,6 +163,9 @@ class StateFile:
         self._reject_staging = reject_staging
         self.path = staging.folder / _FILE
         self.is_committed = False
+        self._announced: Committing | None = None
+        # How large the file was before the commit record.
+        self._before = 0
 
     def begin(self, plan: dict[str, str], kept: Iterable[Finished]) -> None:
         """Begins anew, with the shards that are kept of an earlier run."""
@@ -172,44 +187,65 @@ class StateFile:
         """Writes the commit record, durably, and does what it says.
 
         Args:
-            outputs: what is published, in order; staged files are durable and whole.
+            outputs: files that are published, in order; staged files are durable and whole.
 
         Effect: if this raises and `is_committed` is false, no target was touched; if it is true
             `finish_commit` goes on, in the next run.
         """
-        record = Committing(
-            tuple(
-                Move(name_of(staged), name_of(part.path), output.rejects, part.upload)
-                for output in outputs
-                for staged, part in output.moves
-            ),
-            tuple(
-                Stale(name_of(path), output.rejects) for output in outputs for path in output.stale
-            ),
-            tuple(
-                replace(part, path=name_of(part.path), upload=None)
-                for output in outputs
-                for _, part in output.moves
-            ),
-        )
+        record = _record(outputs, None, "")
+        self._put_on_record(record)
+        try:
+            publish(record, record.moves, self._staging, self._reject_staging)
+        except OutputError:
+            # Where nothing was published, nothing has to be finished, and nobody is to do it later.
+            if len(left(record, self._staging, self._reject_staging)) == len(record.moves):
+                self._retract()
+            raise
+
+    def announce(self, outputs: Sequence[Output], database: Place, run: str) -> Committing:
+        """Writes the commit record of a pipe whose tables are about to be committed, durably, and publishes
+        the files of its rejects.
+
+        Effect: until the transaction is committed `take_back` undoes it.
+        """
+        record = _record(outputs, database, run)
+        if self._reject_staging is not None:
+            keep_old(record, self._reject_staging)
+        self._put_on_record(record)
+        self._announced = record
+        if self._reject_staging is not None:
+            publish_ahead(record, self._reject_staging)
+        return record
+
+    def take_back(self) -> None:
+        """Puts files of rejects back as they were: the transaction did not happen."""
+        if self._announced is not None:
+            take_back(self._announced, self._reject_staging)
+            self._retract()
+
+    def note(self, run: str) -> None:
+        """Notes that the transaction of a run is committed, durably."""
+        self._append(_Line(happened=Happened(run)), durable=True)
+
+    def finish(self, record: Committing) -> None:
+        """Publishes the files that a transaction is followed by."""
+        finish_commit(record, self._staging, self._reject_staging)
+
+    def _put_on_record(self, record: Committing) -> None:
         # Names first: a record that is there names files that are.
         folders = [self._staging.folder]
         if self._reject_staging is not None:
             folders.append(self._reject_staging.folder)
         for folder in dict.fromkeys([*folders, *(folder.parent for folder in folders)]):
             sync_folder(folder)
-        before = self._append(_Line(committing=record), durable=True)
+        self._before = self._append(_Line(committing=record), durable=True)
         self.is_committed = True
-        try:
-            _publish(record, record.moves, self._staging, self._reject_staging)
-        except OutputError:
-            # Where nothing was published, nothing has to be finished, and nobody is to do it later.
-            left = _left(record, self._staging, self._reject_staging)
-            if len(left) == len(record.moves):
-                self.is_committed = False
-                with suppress(OSError):
-                    os.truncate(self.path, before)
-            raise
+
+    def _retract(self) -> None:
+        """Takes the commit record back: nothing that it says has happened."""
+        self.is_committed = False
+        with suppress(OSError):
+            os.truncate(self.path, self._before)
 
     def _append(self, line: _Line, durable: bool = False) -> int:
         """Adds a line, and says how large the file was before. If this raises it is so again, as far as the
@@ -233,44 +269,24 @@ class StateFile:
         return before
 
 
-def finish_commit(record: Committing, staging: Staging, reject_staging: Staging | None) -> None:
-    """Does what the commit record of a dead run says and it had not done yet; safe to repeat.
-
-    Effect: when this returns all targets are published, durably.
-
-    Raises:
-        OutputError: one could not be published; who repeats this goes on.
-    """
-    _publish(record, _left(record, staging, reject_staging), staging, reject_staging)
-
-
-def _left(record: Committing, staging: Staging, reject_staging: Staging | None) -> list[Move]:
-    """The moves that are not done yet."""
-    homes = {False: staging, True: reject_staging or staging}
-    return [
-        move
-        for move in record.moves
-        if not homes[move.rejects].is_published(*_ends(move, homes[move.rejects]))
-    ]
-
-
-def _ends(move: Move, home: Staging) -> tuple[str, str, Upload | None]:
-    return home.file(move.staged), home.beside(move.target), move.upload
-
-
-def _publish(
-    record: Committing, moves: Iterable[Move], staging: Staging, reject_staging: Staging | None
-) -> None:
-    homes = {False: staging, True: reject_staging or staging}
-    for move in moves:
-        home = homes[move.rejects]
-        home.publish(*_ends(move, home))
-    for stale in record.stale:
-        home = homes[stale.rejects]
-        home.unpublish(home.beside(stale.target))
-    for folder in dict.fromkeys(home.published_in for home in homes.values()):
-        if folder is not None:
-            sync_folder(folder)
+def _record(outputs: Sequence[Output], database: Place | None, run: str) -> Committing:
+    """The commit record of some outputs: paths are names in it."""
+    moves = [(output, staged, part) for output in outputs for staged, part in output.moves]
+    return Committing(
+        tuple(
+            Move(name_of(staged), name_of(part.path), output.rejects, part.upload)
+            for output, staged, part in moves
+        ),
+        tuple(Stale(name_of(path), output.rejects) for output in outputs for path in output.stale),
+        tuple(replace(part, path=name_of(part.path), upload=None) for _, _, part in moves),
+        database,
+        run,
+        tuple(
+            Loaded(replace(output.load.part, path=name_of(output.load.part.path)), output.rejects)
+            for output in outputs
+            if output.load is not None
+        ),
+    )
 
 
 def read_state(staging: Staging) -> State | None:
@@ -299,7 +315,9 @@ def read_state(staging: Staging) -> State | None:
         elif state is not None and line.finished is not None:
             state.finished[line.finished.shard] = line.finished
         elif state is not None and line.committing is not None:
-            state.committing = line.committing
+            state.committing, state.has_happened = line.committing, False
+        elif state is not None and line.happened is not None and state.committing is not None:
+            state.has_happened = line.happened.run == state.committing.run
     return state
 
 

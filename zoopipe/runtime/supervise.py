@@ -15,13 +15,14 @@ from zoopipe.errors import RunStopped, WorkerLostError, ZooPipeError
 from zoopipe.ledger import Ledger
 from zoopipe.redact import frames_of, named
 from zoopipe.report import FlowReport, PipeReport, PipeStatus
-from zoopipe.runtime.commit import commit
+from zoopipe.runtime.commit import commit_all
 from zoopipe.runtime.engine import Attempt, Done, End, Lost, Raised
 from zoopipe.runtime.limits import exceeds_early, exceeds_finally, too_many
 from zoopipe.runtime.piperun import PipeRun
 from zoopipe.runtime.plan import PlannedPipe
 from zoopipe.runtime.progress import Progress
 from zoopipe.runtime.retry import Supervision
+from zoopipe.runtime.tables import tables_of, together
 from zoopipe.runtime.task import Task
 from zoopipe.runtime.threads import in_thread
 from zoopipe.runtime.watch import Watch, place_of
@@ -52,8 +53,10 @@ class Supervisor:
         self._attempts: dict[int, Attempt] = {}
         self._kill_at: dict[int, float] = {}
         self._watchman = Watch(supervision)
-        # By the index of the pipe; one after the other, for there is one disk.
-        self._commits: dict[int, Future[tuple[Part, ...]]] = {}
+        # For each pipe, those that are published with it, by their indices.
+        self._together = together(pipes)
+        # By the indices of the pipes; one after the other, for there is one disk.
+        self._commits: dict[tuple[int, ...], Future[list[tuple[Part, ...]]]] = {}
         self._committing = threading.Lock()
         self._short_since = 0.0
         self._finished = threading.Event()
@@ -258,27 +261,38 @@ class Supervisor:
         run.ended(attempt.task)
 
     def _commit(self, run: PipeRun) -> None:
-        """Begins to publish a pipe; meanwhile others are watched."""
+        """Begins to publish a pipe, once all that are published with it are done; meanwhile others are
+        watched."""
         if exceeds_finally(run):
             self._fail(run, too_many(run))
             return
+        group = [self._runs[index] for index in self._together[run.index]]
+        if self._is_committing(run) or not all(each.is_done for each in group):
+            return
 
-        def do() -> tuple[Part, ...]:
+        def do() -> list[tuple[Part, ...]]:
             with self._committing:
-                return commit(run)
+                return commit_all(group)
 
-        self._commits[run.index] = in_thread(do, "zoopipe-commit")
+        self._commits[self._together[run.index]] = in_thread(do, "zoopipe-commit")
+
+    def _is_committing(self, run: PipeRun) -> bool:
+        return self._together[run.index] in self._commits
 
     def _finish_commits(self) -> None:
-        for index in [index for index, future in self._commits.items() if future.done()]:
-            run, committed = self._runs[index], self._commits.pop(index)
+        for indices in [indices for indices, future in self._commits.items() if future.done()]:
+            runs, committed = [self._runs[index] for index in indices], self._commits.pop(indices)
             error = committed.exception()
             if error is None:
-                _log_rejects(run)
-                run.committed(committed.result())
-                self._complete(run)
-            else:
-                self._fail(run, _sentence(error) + _what_is_left(run))
+                for run, published in zip(runs, committed.result(), strict=True):
+                    _log_rejects(run)
+                    run.committed(published)
+                    self._complete(run)
+                continue
+            sentence = _sentence(error)
+            for run in runs:
+                logger.error("pipe %d failed: %s", run.index, sentence)
+                self._end(run, PipeStatus.FAILED, sentence + _what_is_left(run))
                 run.planned.leave(is_done=False)
 
     def _complete(self, run: PipeRun) -> None:
@@ -289,8 +303,14 @@ class Supervisor:
         run.finish(PipeStatus.COMPLETED)
 
     def _fail(self, run: PipeRun, error: str) -> None:
+        """Fails a pipe, and those that would be published with it."""
+        if run.is_finished:
+            return
         logger.error("pipe %d failed: %s", run.index, error)
         self._end(run, PipeStatus.FAILED, error)
+        for index in self._together[run.index]:
+            why = f"nothing is loaded, for pipe {run.index}, which goes into the same database, failed"
+            self._fail(self._runs[index], why)
 
     def _end(self, run: PipeRun, status: PipeStatus, error: str | None) -> None:
         """Ends a pipe that is not done; its attempts are stopped, then killed."""
@@ -313,7 +333,7 @@ class Supervisor:
         if self._stop_at is None:
             return
         for run in self._runs:
-            if not run.is_finished and run.index not in self._commits:
+            if not run.is_finished and not self._is_committing(run):
                 self._end(run, PipeStatus.ABORTED, None)
         for key in self._attempts:
             self._kill_at[key] = min(self._kill_at.get(key, self._stop_at), self._stop_at)
@@ -339,7 +359,7 @@ class Supervisor:
 
     def _watch_taker(self, run: PipeRun) -> None:
         """Ends a pipe whose rows nobody takes."""
-        if run.index in self._commits:
+        if self._is_committing(run):
             return
         try:
             run.check_taker()
@@ -357,7 +377,7 @@ class Supervisor:
         elif now - self._short_since > self._engine.start_timeout_s:
             waited_s, why = now - self._short_since, self._engine.shortage()
             for run in self._runs:
-                if not run.is_finished and run.index not in self._commits:
+                if not run.is_finished and not self._is_committing(run):
                     self._fail(run, f"no worker has begun for {waited_s:.0f} s: {why}")
 
 
@@ -390,7 +410,7 @@ def _sentence(error: BaseException) -> str:
 
 def _what_is_left(run: PipeRun) -> str:
     """What there is to do after a commit that failed midway, as the end of a sentence."""
-    if not run.planned.state.is_committed:
+    if not run.planned.state.is_committed or tables_of(run.planned.pipe):
         return ""
     return (
         f"; all of it is staged and whole: the next run with this output publishes it first, "

@@ -42,6 +42,7 @@ def state_home() -> Path:
 class ObjectStaging(Staging):
     """The staging of a target that is a URL."""
 
+    can_take_back = False
     _unused = frozenset({LOCK, _TARGET})
 
     def __init__(self, target: str, storage: Storage) -> None:

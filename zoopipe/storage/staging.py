@@ -57,6 +57,8 @@ class Staging:
     """
 
     storage: Storage = LOCAL
+    #: Whether what was published can be put back as it was.
+    can_take_back = True
     # What is in a folder that no run was begun in.
     _unused = frozenset({LOCK})
 
@@ -281,7 +283,8 @@ def checked_name(name: str) -> str:
 
 
 def staging_folders(path: Path) -> list[Path]:
-    """The staging folders that there are, or were about to be removed, of a target or in a folder."""
+    """The staging folders that there are, or were about to be removed, of a target or in a folder; those of
+    a database's tables are of the database too."""
     is_folder = path.is_dir()
     target = Path(os.path.realpath(path))
     wanted = None if is_folder else Staging(target).folder
@@ -292,7 +295,10 @@ def staging_folders(path: Path) -> list[Path]:
         for each in found
         if (match := _NAME.fullmatch(each.name)) and _is_ours(each, bool(match["trash"]))
     )
-    return [folder for folder in folders if wanted in (None, folder)]
+    of_table = f".{target.name}@"
+    return [
+        folder for folder in folders if wanted in (None, folder) or folder.name.startswith(of_table)
+    ]
 
 
 def _is_ours(folder: Path, is_trash: bool) -> bool:
