@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from parquet_files import footer, numbered, write
 
@@ -52,6 +52,7 @@ def test_values_that_nobody_opens_stay_as_they_are(value: bytes) -> None:
     assert write_struct(read_struct(value, {})) == value
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.integers(1, 32767), st.integers(-(2**63), 2**63 - 1)))
 def test_integers_of_any_size_come_back(values: dict[int, int]) -> None:
     struct = {number: Field(6, value) for number, value in values.items()}
@@ -92,6 +93,7 @@ def test_damaged_struct_is_refused(data: bytes) -> None:
         read_struct(data, {1: {}})
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_a_struct_or_refused(data: bytes) -> None:
     try:

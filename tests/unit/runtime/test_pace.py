@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from zoopipe import Pipe, RetryPolicy, WorkerLostError
@@ -70,6 +70,7 @@ def rejected(seconds: list[float], max_attempts: int = 3) -> tuple[list[int], in
     return sorted(killer.record for killer in task.killers), ended
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(1, 60_000), st.data())
 def test_endless_record_is_found_alone(records, data):
     endless = data.draw(st.integers(0, records - 1))
@@ -80,6 +81,7 @@ def test_endless_record_is_found_alone(records, data):
     assert ended <= 4
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sets(st.integers(0, 3000), max_size=4))
 def test_each_of_several_endless_records_is_found(endless):
     seconds = [1e9 if number in endless else 1e-4 for number in range(3001)]
@@ -87,14 +89,16 @@ def test_each_of_several_endless_records_is_found(endless):
     assert set(found) == endless
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.floats(1e-7, LIMIT_S / 2),
-    st.lists(st.floats(0.6, 1.6), min_size=1, max_size=5000),
+    st.lists(st.floats(0.6, 1.6), min_size=1, max_size=1000),
 )
 def test_no_worker_is_ended_for_records_that_are_many_and_slow(each_s, shares):
     assert rejected([each_s * share for share in shares]) == ([], 0)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 4000))
 def test_no_record_is_rejected_when_records_become_slow_all_at_once(first_slow):
     # A thousand times slower, but none of them for too long.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zoopipe import DeclarationError, RetryPolicy
@@ -63,6 +63,7 @@ def searched(killers: set[int], records: int, low: int) -> tuple[int | None, int
     return search.found, passed, died
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_search_finds_the_first_record_that_ends_its_worker(data):
     records = data.draw(st.integers(1, 2_000_000))
@@ -73,6 +74,7 @@ def test_search_finds_the_first_record_that_ends_its_worker(data):
     assert died <= 2 + math.log2(max(64, records))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2_000_000))
 def test_search_ends_when_no_record_ends_its_worker(records):
     found, passed, died = searched(set(), records, 0)
