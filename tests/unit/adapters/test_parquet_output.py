@@ -79,13 +79,15 @@ def texts() -> st.SearchStrategy[str]:
 
 _LONG = st.integers(-(2**63), 2**63 - 1)
 _INNERS = st.builds(
-    Inner, city=texts(), at=st.none() | st.lists(st.floats(allow_nan=False), max_size=2)
+    Inner,
+    city=texts(),
+    at=st.none() | st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=2),
 )
 # pydantic writes and reads times of such offsets only.
 WIDE = st.builds(
     Wide,
     whole=_LONG,
-    real=st.floats(allow_nan=False),
+    real=st.floats(allow_nan=False, allow_infinity=False),
     text=texts(),
     # It comes as JSON, which has no other bytes than text's.
     data=texts().map(str.encode),

@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import pickle
+from pathlib import Path
 
 import pytest
 from conformance.formats import TYPES
@@ -262,7 +263,7 @@ def test_missing_staged_part_is_said_with_what_to_do(tmp_path, store, monkeypatc
     from zoopipe.runtime import commit as committing
 
     def vanish(adapter, home, parts, *rest, **options):
-        parts[0].path.unlink()
+        Path(parts[0].path).unlink()
         return load(adapter, home, parts, *rest, **options)
 
     load = committing._load
