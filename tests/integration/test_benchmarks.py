@@ -243,6 +243,7 @@ def test_contender_has_one_cpu_unless_its_entry_says_more() -> None:
     on_clusters = {"dask_bag_joined", "dask_frame_joined", "ray_data_joined"}
     on_clusters |= {"zoopipe_on_dask", "zoopipe_on_ray"}
     on_all = {"dask_bag", "process_pool", "ray_data", "zoopipe_workers"}
+    on_all |= {"peer_zoopipe_to_postgres", "zoopipe_to_postgres"}
     assert cpus == {**dict.fromkeys(on_clusters, 2), **dict.fromkeys(on_all, 0)}
 
 
