@@ -51,8 +51,6 @@ class TextOutputAdapter(OutputAdapter):
             raise DeclarationError(f"output must be a path, not {output!r}")
         check_path(output)
         self._output = os.fspath(output)
-        if "\0" in self._output:
-            raise DeclarationError(f"output must be a path, and {self._output!r} has a NUL in it")
         check_compression(compression)
         self._compression: Compression = compression
         self.storage = Storage(check_urls([self._output], storage_options))
